@@ -1,0 +1,175 @@
+"""Sessions over a runtime: what the embedded API, file scoring and the server all stand on.
+
+The engine does no I/O, holds no lock and starts no thread. A `Session` is everything that one
+stream remembers; `Engine.step` runs the waiting frames of many sessions in one batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from surnn.encodings import Encoding
+from surnn.errors import InvalidConfig
+from surnn.events import EventDetector, override_rules
+from surnn.ingest import Ingest, Samples
+from surnn.runtimes.base import FrameBlock, Runtime
+from surnn.spec import Head, ModelSpec
+from surnn.state import Slot
+from surnn.types import ChunkResult, Event, Float32, Sparsity
+
+__all__ = ["Engine", "Session", "StreamConfig", "probabilities"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamConfig:
+    """How a stream arrives, and what is to be found in it."""
+
+    sample_rate: int | None = None
+    """Samples per second of the stream; None: the model's own."""
+    encoding: Encoding = Encoding.PCM_S16LE
+    """How bytes are read. Arrays carry their own type."""
+    channels: int | None = None
+    """Interleaved channels; None: as many as the model takes."""
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Changes to the model's event rules, by label: `{"speech": {"on": 0.7}}`."""
+    start_frame: int = 0
+    """Where the clock of the switches starts."""
+
+
+class Session:
+    """Everything that one stream remembers. Made by `Engine.open`."""
+
+    def __init__(self, spec: ModelSpec, config: StreamConfig, slot: Slot) -> None:
+        self.spec = spec
+        self.slot = slot
+        self.ingest = Ingest(
+            spec,
+            sample_rate=config.sample_rate,
+            encoding=config.encoding,
+            channels=config.channels,
+        )
+        self.detector = EventDetector(spec)
+        self.frames = 0
+        """Frames computed so far."""
+        self.updates = np.zeros(len(spec.layers), dtype=np.int64)
+        """Neuron updates done so far in each layer [L]."""
+
+    @property
+    def ready(self) -> int:
+        """Whole frames waiting to be computed."""
+        return self.ingest.ready
+
+    @property
+    def seconds(self) -> float:
+        """Length of the stream computed so far."""
+        return self.frames / self.spec.frame_rate
+
+    def push(self, data: Samples) -> None:
+        """Take in a chunk of any size (see `Ingest.push`)."""
+        self.ingest.push(data)
+
+    def finish(self) -> int:
+        """Take in the end of the stream; the frames it completes are then ready.
+
+        Returns how many bytes of a split sample were dropped.
+        """
+        return self.ingest.finish()
+
+    def close_events(self) -> list[Event]:
+        """End events for the spans still open, once the last frame was computed."""
+        return self.detector.finish()
+
+    def sparsity(self) -> Sparsity:
+        """How much of the network the whole stream updated so far."""
+        return _sparsity(self.spec, self.updates, self.frames)
+
+    def absorb(self, block: FrameBlock, compute_ms: float) -> ChunkResult:
+        """Turn what the runtime computed into a result."""
+        spec = self.spec
+        probs = probabilities(block.logits, spec.head)
+        updates = block.opened.sum(axis=0, dtype=np.float64).astype(np.int64)
+        first, count = self.frames, len(probs)
+        self.frames += count
+        self.updates += updates
+        hidden = np.array([layer.hidden for layer in spec.layers], np.float32)
+        return ChunkResult(
+            start=first / spec.frame_rate,
+            end=self.frames / spec.frame_rate,
+            first_frame=first,
+            probs=probs,
+            open_rates=block.opened / hidden,
+            events=tuple(self.detector.update(probs)),
+            sparsity=_sparsity(spec, updates, count),
+            compute_ms=compute_ms,
+        )
+
+
+class Engine:
+    """Sessions of one model. Not thread-safe: one worker owns an engine."""
+
+    def __init__(self, runtime: Runtime, capacity: int = 1) -> None:
+        self.runtime = runtime
+        self.spec = runtime.spec
+        self.pool = runtime.new_pool(capacity)
+
+    def open(self, config: StreamConfig | None = None) -> Session:
+        """Start a stream. Raises `InvalidConfig`, or `PoolFull` when no slot is free."""
+        config = config or StreamConfig()
+        if not 0 <= config.start_frame < 2**62:
+            raise InvalidConfig(f"start_frame is {config.start_frame}, expected 0 to 2^62 - 1")
+        spec = override_rules(self.spec, config.thresholds) if config.thresholds else self.spec
+        slot = self.pool.acquire()
+        try:
+            session = Session(spec, config, slot)
+        except BaseException:
+            self.pool.release(slot)
+            raise
+        if config.start_frame:
+            state = self.pool.read(slot)
+            state["t"] = np.asarray(config.start_frame, dtype=np.int64)
+            self.pool.write(slot, state)
+        return session
+
+    def close(self, session: Session) -> None:
+        """Free the session's slot, at once. Closing twice is harmless."""
+        self.pool.release(session.slot)
+
+    def step(
+        self, sessions: Sequence[Session], max_frames: int = 1000
+    ) -> list[ChunkResult | None]:
+        """Compute what waits in each session, at most `max_frames` of it, as one batch.
+
+        Sessions with no whole frame give None.
+        """
+        results: list[ChunkResult | None] = [None] * len(sessions)
+        batch = [i for i, session in enumerate(sessions) if session.ready]
+        if not batch:
+            return results
+        frames = [sessions[i].ingest.take(max_frames) for i in batch]
+        began = time.perf_counter()
+        blocks = self.runtime.run(self.pool, [sessions[i].slot for i in batch], frames)
+        compute_ms = (time.perf_counter() - began) * 1000.0 / len(batch)
+        for i, block in zip(batch, blocks, strict=True):
+            results[i] = sessions[i].absorb(block, compute_ms)
+        return results
+
+
+def probabilities(logits: Float32, head: Head) -> Float32:
+    """Probabilities [T, C] from logits [T, C]."""
+    if head is Head.SIGMOID:
+        return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    normalised: Float32 = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return normalised
+
+
+def _sparsity(spec: ModelSpec, updates: np.ndarray, frames: int) -> Sparsity:
+    rates = tuple(
+        float(n) / (layer.hidden * frames) if frames else 0.0
+        for n, layer in zip(updates, spec.layers, strict=True)
+    )
+    return Sparsity(open_rate=rates, updates=int(updates.sum()), possible=spec.neurons * frames)

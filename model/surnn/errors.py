@@ -1,0 +1,105 @@
+"""Every error that surnn raises on purpose.
+
+    SurnnError
+    ├── InvalidInput          what a caller sent cannot be used
+    │   ├── InvalidConfig     a stream, event or training option is wrong
+    │   ├── InvalidAudio      bytes, samples or a file are not what they claim to be
+    │   └── InvalidShape      an array has the wrong shape or type
+    ├── ModelError
+    │   ├── UnknownModel      no model of that name
+    │   └── CorruptModel      a model file is damaged, incomplete or not ours
+    ├── StateError
+    │   ├── PoolFull          every slot of a state pool is taken
+    │   └── StaleSlot         a slot was released, perhaps taken by another session
+    └── MissingDependency     an optional package is needed for this call
+
+Messages say what was seen, then what was expected. `code` is the stable, machine-readable
+name that the server sends to clients.
+"""
+
+__all__ = [
+    "CorruptModel",
+    "InvalidAudio",
+    "InvalidConfig",
+    "InvalidInput",
+    "InvalidShape",
+    "MissingDependency",
+    "ModelError",
+    "PoolFull",
+    "StaleSlot",
+    "StateError",
+    "SurnnError",
+    "UnknownModel",
+]
+
+
+class SurnnError(Exception):
+    """Base of all errors that surnn raises on purpose."""
+
+    code = "internal"
+
+
+class InvalidInput(SurnnError, ValueError):
+    """What a caller sent cannot be used."""
+
+    code = "invalid_input"
+
+
+class InvalidConfig(InvalidInput):
+    """An option of a stream, an event rule or a training run is wrong."""
+
+    code = "invalid_config"
+
+
+class InvalidAudio(InvalidInput):
+    """Bytes, samples or a file are not what they claim to be."""
+
+    code = "invalid_audio"
+
+
+class InvalidShape(InvalidInput):
+    """An array has the wrong shape or type."""
+
+    code = "invalid_shape"
+
+
+class ModelError(SurnnError):
+    """A model cannot be used."""
+
+    code = "model_error"
+
+
+class UnknownModel(ModelError):
+    """No model of that name is installed."""
+
+    code = "unknown_model"
+
+
+class CorruptModel(ModelError):
+    """A model file is damaged, incomplete or not a surnn model."""
+
+    code = "corrupt_model"
+
+
+class StateError(SurnnError):
+    """A session's state cannot be reached."""
+
+    code = "state_error"
+
+
+class PoolFull(StateError):
+    """Every slot of a state pool is taken."""
+
+    code = "at_capacity"
+
+
+class StaleSlot(StateError):
+    """A slot was released, and may belong to another session by now."""
+
+    code = "stale_slot"
+
+
+class MissingDependency(SurnnError, ImportError):
+    """An optional package is needed for this call."""
+
+    code = "missing_dependency"

@@ -1,0 +1,84 @@
+"""The log-mel front end in numpy: the reference that torch and ONNX must agree with.
+
+Frame i sees the `window` samples that end with its hop: `context = window - hop` from the past,
+carried from chunk to chunk, and the hop itself. Per frame:
+
+    remove the mean, Hann window, power spectrum, triangular mel bands, natural log, affine
+
+All of it up to the power is linear, so it is one matrix: `dft_matrix`. A sine at full scale has
+power near 1 in its band.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surnn.errors import InvalidShape
+from surnn.spec import LogMelFrontEnd, ModelSpec
+from surnn.types import Float32
+
+__all__ = ["LOG_FLOOR", "dft_matrix", "log_mel", "mel_matrix"]
+
+LOG_FLOOR = 1e-10
+"""Added to the band energy before the log: -100 dB under full scale."""
+
+
+def _mel(hertz: np.ndarray) -> np.ndarray:
+    """The HTK mel scale."""
+    mel: np.ndarray = 2595.0 * np.log10(1.0 + hertz / 700.0)
+    return mel
+
+
+def mel_matrix(spec: ModelSpec) -> np.ndarray:
+    """Triangular bands over the power spectrum: float64 [n_fft // 2 + 1, bands]."""
+    front = _log_mel_spec(spec)
+    bins = np.arange(front.n_fft // 2 + 1) * spec.sample_rate / front.n_fft
+    edges = np.linspace(_mel(np.array(front.f_min)), _mel(np.array(front.f_max)), front.bands + 2)
+    low, mid, high = edges[:-2], edges[1:-1], edges[2:]
+    position = _mel(bins)[:, None]
+    rising = (position - low) / (mid - low)
+    falling = (high - position) / (high - mid)
+    weights: np.ndarray = np.clip(np.minimum(rising, falling), 0.0, None)
+    return weights
+
+
+def dft_matrix(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
+    """From a window of samples to real and imaginary parts, and from their squares to bands.
+
+    Returns float64 matrices [window, 2N] and [2N, bands] over the N bins that some band uses.
+    Mean removal and the Hann window are part of the first.
+    """
+    front = _log_mel_spec(spec)
+    bands = mel_matrix(spec)
+    used = np.flatnonzero(bands.any(axis=1))
+    n = np.arange(front.window)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * n / front.window)
+    angle = 2 * np.pi * np.outer(n, used) / front.n_fft
+    basis = np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
+    basis *= (2.0 / hann.sum()) * hann[:, None]
+    basis -= basis.mean(axis=0, keepdims=True)  # the same as removing each window's mean
+    return basis, np.concatenate([bands[used], bands[used]], axis=0)
+
+
+def log_mel(spec: ModelSpec, frames: Float32, context: Float32) -> tuple[Float32, Float32]:
+    """Features [T, F] of frames [T, S] that follow `context` [window - hop]; the next context.
+
+    Computed in float64. Raises `InvalidShape`.
+    """
+    front = _log_mel_spec(spec)
+    if frames.ndim != 2 or frames.shape[1] != spec.hop:
+        raise InvalidShape(f"frames are {list(frames.shape)}, expected [T, {spec.hop}]")
+    if context.shape != (spec.context,):
+        raise InvalidShape(f"context is {list(context.shape)}, expected [{spec.context}]")
+    samples = np.concatenate([context, frames.ravel()]).astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(samples, front.window)[:: spec.hop]
+    basis, bands = dft_matrix(spec)
+    energy = np.square(windows @ basis) @ bands
+    features = (np.log(energy + LOG_FLOOR) + front.offset) * front.scale
+    return features.astype(np.float32), samples[len(samples) - spec.context :].astype(np.float32)
+
+
+def _log_mel_spec(spec: ModelSpec) -> LogMelFrontEnd:
+    if not isinstance(spec.frontend, LogMelFrontEnd):
+        raise InvalidShape(f"front end is {spec.frontend.type!r}, expected 'logmel'")
+    return spec.frontend

@@ -1,0 +1,48 @@
+"""The small protocol behind which every runtime lives.
+
+A runtime owns no session. It takes a pool of states, the slots of a batch and each session's
+frames, advances those states in place, and returns what it computed. Sessions of a batch may
+bring different numbers of frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from surnn.spec import ModelSpec
+from surnn.state import Slot, StatePool
+from surnn.types import Float32
+
+__all__ = ["FrameBlock", "Runtime"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBlock:
+    """What one session's frames gave."""
+
+    logits: Float32
+    """[T, C]"""
+    opened: Float32
+    """Neurons that were updated in each frame and layer [T, L]: whole numbers."""
+
+
+class Runtime(Protocol):
+    """Runs a model's frames for a batch of sessions."""
+
+    name: str
+    spec: ModelSpec
+
+    def new_pool(self, capacity: int) -> StatePool:
+        """A pool for the states of up to `capacity` sessions, where this runtime wants them."""
+        ...
+
+    def run(
+        self, pool: StatePool, slots: Sequence[Slot], frames: Sequence[Float32]
+    ) -> list[FrameBlock]:
+        """Advance each slot by its frames [T_i, S] and return a block for each, in order.
+
+        Raises `InvalidShape` before any state changes if a frame array does not fit.
+        """
+        ...

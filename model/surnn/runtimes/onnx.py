@@ -1,0 +1,110 @@
+"""ONNX Runtime: the same graph on any CPU, one call for a whole chunk of a whole batch.
+
+Graph signature (see `surnn.export`), all axes named `batch` and `time` dynamic:
+
+    frames   float32 [B, T, S]    next_<state>  [B, ...]  one for each state of the spec
+    lengths  int64   [B]          logits   float32 [B, T, C]
+    <state>  [B, ...]             opened   float32 [B, T, L]
+
+A session with fewer frames than T is padded with zeros; behind its length every switch is forced
+closed, so the padding cannot reach its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from pydantic import ValidationError
+
+from surnn.errors import CorruptModel, InvalidShape
+from surnn.runtimes.base import FrameBlock
+from surnn.spec import ModelSpec
+from surnn.state import Slot, StatePool
+from surnn.types import Float32
+
+__all__ = ["METADATA_KEY", "OnnxRuntime", "pad_batch"]
+
+METADATA_KEY = "surnn"
+"""Where an exported graph keeps its `ModelSpec` as JSON."""
+
+
+class OnnxRuntime:
+    """Runs an exported model. Thread-safe: holds weights, no state."""
+
+    name = "onnx"
+
+    def __init__(self, model: Path | bytes) -> None:
+        """Load an .onnx file, or its bytes. Raises `CorruptModel`."""
+        options = ort.SessionOptions()
+        # Threads cost more than these small matrices gain, and would fight over the cores.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        source = model if isinstance(model, bytes) else str(model)
+        label = "model bytes" if isinstance(model, bytes) else model.name
+        try:
+            self._session = ort.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001  ONNX Runtime's errors share no base class
+            raise CorruptModel(f"{label} cannot be loaded: {error}") from error
+        self.spec = self._read_spec(label)
+        self._check_signature(label)
+        self._outputs = ["logits", "opened", *(f"next_{s.name}" for s in self.spec.states)]
+
+    def _read_spec(self, label: str) -> ModelSpec:
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in metadata:
+            raise CorruptModel(f"{label} has no {METADATA_KEY!r} metadata, expected a surnn export")
+        try:
+            return ModelSpec.model_validate_json(metadata[METADATA_KEY])
+        except ValidationError as error:
+            raise CorruptModel(f"{label} has an unreadable spec: {error}") from error
+
+    def _check_signature(self, label: str) -> None:
+        seen = {i.name for i in self._session.get_inputs()}
+        expected = {"frames", "lengths", *(s.name for s in self.spec.states)}
+        if seen != expected:
+            raise CorruptModel(f"{label} takes {sorted(seen)}, expected {sorted(expected)}")
+
+    def new_pool(self, capacity: int) -> StatePool:
+        """A pool in main memory."""
+        return StatePool(self.spec.states, capacity)
+
+    def run(
+        self, pool: StatePool, slots: Sequence[Slot], frames: Sequence[Float32]
+    ) -> list[FrameBlock]:
+        """See `Runtime.run`."""
+        if not slots:
+            return []
+        batch, lengths = pad_batch(frames, self.spec.frame_size)
+        feeds = pool.gather(slots) | {"frames": batch, "lengths": lengths}
+        logits, opened, *states = self._session.run(self._outputs, feeds)
+        pool.scatter(slots, dict(zip((s.name for s in self.spec.states), states, strict=True)))
+        return [
+            FrameBlock(logits[i, :count], opened[i, :count])
+            for i, count in enumerate(lengths.tolist())
+        ]
+
+
+def pad_batch(frames: Sequence[Float32], size: int) -> tuple[Float32, np.ndarray]:
+    """Frames [T_i, S] of each session as one array [B, T, S], and the lengths [B].
+
+    Raises `InvalidShape` when an array is not [T, S] float32.
+    """
+    for item in frames:
+        if item.ndim != 2 or item.shape[1] != size or item.dtype != np.float32:
+            raise InvalidShape(
+                f"frames are {item.dtype} {list(item.shape)}, expected float32 [T, {size}]"
+            )
+    lengths = np.array([len(item) for item in frames], dtype=np.int64)
+    longest = int(lengths.max(initial=0))
+    if len(frames) == 1 or (lengths == longest).all():
+        return np.stack(frames), lengths
+    batch = np.zeros((len(frames), longest, size), dtype=np.float32)
+    for row, item in zip(batch, frames, strict=True):
+        row[: len(item)] = item
+    return batch, lengths

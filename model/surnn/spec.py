@@ -1,0 +1,241 @@
+"""What a model says about itself: everything needed to feed it and to read its answers.
+
+The spec travels as JSON beside the weights and inside the ONNX file's metadata (key
+``surnn``), so that one ``.onnx`` file alone can be served.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Cell",
+    "EventRule",
+    "FrontEnd",
+    "Head",
+    "LayerSpec",
+    "LogMelFrontEnd",
+    "ModelKind",
+    "ModelSpec",
+    "ScaleFrontEnd",
+    "StateSpec",
+    "SwitchMode",
+    "SwitchSpec",
+]
+
+FORMAT_VERSION: Literal[1] = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelKind(StrEnum):
+    """What a model listens to."""
+
+    AUDIO = "audio"
+    SENSOR = "sensor"
+
+
+class Cell(StrEnum):
+    """Recurrent cells that a layer can be made of."""
+
+    SUGRU = "sugru"
+
+
+class SwitchMode(StrEnum):
+    """What drives the switches of a layer."""
+
+    CLOCK = "clock"
+    INPUT = "input"
+    CLOCK_INPUT = "clock+input"
+    NONE = "none"
+    """No switch: the dense baseline, every neuron open in every frame."""
+
+
+class Head(StrEnum):
+    """How logits become probabilities."""
+
+    SIGMOID = "sigmoid"
+    """Labels are independent."""
+    SOFTMAX = "softmax"
+    """Exactly one label holds in each frame."""
+
+
+class SwitchSpec(_Frozen):
+    """The switches of one layer (see `surnn.nn.switches`)."""
+
+    mode: SwitchMode = SwitchMode.CLOCK
+    group: int = Field(default=1, ge=1, description="Neurons that share one switch")
+    frequencies: int = Field(default=16, ge=1, le=32, description="K, sines shared by the layer")
+    min_period: float = Field(default=2.0, ge=1.0, description="Shortest period, in frames")
+    max_period: float = Field(default=200.0, gt=2.0, description="Longest period, in frames")
+    open_rate: float = Field(default=0.17, gt=0.0, le=1.0, description="Share open at the start")
+
+
+class LayerSpec(_Frozen):
+    """One recurrent layer."""
+
+    cell: Cell = Cell.SUGRU
+    hidden: int = Field(ge=1)
+    switch: SwitchSpec = SwitchSpec()
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> LayerSpec:
+        if self.hidden % self.switch.group:
+            raise ValueError(
+                f"hidden size {self.hidden} is not a multiple of the switch group {self.switch.group}"
+            )
+        return self
+
+    @property
+    def switches(self) -> int:
+        """Switches in the layer: one for each group of neurons."""
+        return self.hidden // self.switch.group
+
+
+class LogMelFrontEnd(_Frozen):
+    """Streaming log-mel energies (see `surnn.frontend`)."""
+
+    type: Literal["logmel"] = "logmel"
+    window: int = Field(default=400, ge=1, description="Samples that one frame looks at")
+    n_fft: int = Field(default=512, ge=1)
+    bands: int = Field(default=40, ge=1)
+    f_min: float = 60.0
+    f_max: float = 7600.0
+    offset: float = Field(default=12.0, description="Added to the natural log of the energy")
+    scale: float = Field(default=0.2, description="Multiplies the shifted log energy")
+
+    @property
+    def features(self) -> int:
+        """F, the width of one frame after the front end."""
+        return self.bands
+
+
+class ScaleFrontEnd(_Frozen):
+    """Each channel shifted and scaled: ``(x - mean) * scale``."""
+
+    type: Literal["scale"] = "scale"
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> ScaleFrontEnd:
+        if len(self.mean) != len(self.scale):
+            raise ValueError(f"mean has {len(self.mean)} channels, scale has {len(self.scale)}")
+        return self
+
+    @property
+    def features(self) -> int:
+        """F, the width of one sample after the front end."""
+        return len(self.mean)
+
+
+FrontEnd = Annotated[LogMelFrontEnd | ScaleFrontEnd, Field(discriminator="type")]
+
+
+class EventRule(_Frozen):
+    """When probabilities of one label become an event (see `surnn.events`)."""
+
+    label: str
+    on: float = Field(default=0.5, ge=0.0, le=1.0, description="Starts at or above this")
+    off: float = Field(default=0.35, ge=0.0, le=1.0, description="Ends below this")
+    min_on: float = Field(default=0.1, ge=0.0, description="Seconds it must hold to start")
+    min_off: float = Field(default=0.3, ge=0.0, description="Seconds below `off` to end")
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> EventRule:
+        if self.off > self.on:
+            raise ValueError(f"off threshold {self.off} is above the on threshold {self.on}")
+        return self
+
+
+class StateSpec(_Frozen):
+    """One array that a session carries from chunk to chunk."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"] = "float32"
+
+    @property
+    def nbytes(self) -> int:
+        """Size of this array for one session."""
+        return math.prod(self.shape) * (4 if self.dtype == "float32" else 8)
+
+
+class ModelSpec(_Frozen):
+    """Everything needed to feed a model and to read its answers."""
+
+    format: Literal[1] = FORMAT_VERSION
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
+    version: str = Field(default="1", pattern=r"^[A-Za-z0-9._-]{1,32}$")
+    kind: ModelKind
+    description: str = ""
+    sample_rate: int = Field(gt=0, description="Samples per second that the network sees")
+    hop: int = Field(gt=0, description="Samples per frame")
+    channels: int = Field(default=1, ge=1, description="Channels of the stream")
+    frontend: FrontEnd
+    layers: tuple[LayerSpec, ...] = Field(min_length=1)
+    labels: tuple[str, ...] = Field(min_length=1)
+    head: Head
+    threshold: float = Field(default=0.5, ge=0.0, le=1.0, description="For frame decisions")
+    events: tuple[EventRule, ...] = ()
+    licence: str = ""
+    training: dict[str, object] = Field(default_factory=dict, description="How it was trained")
+    metrics: dict[str, object] = Field(default_factory=dict, description="Measured figures")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelSpec:
+        unknown = [rule.label for rule in self.events if rule.label not in self.labels]
+        if unknown:
+            raise ValueError(f"event rules for {unknown}, but the labels are {list(self.labels)}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels repeat: {list(self.labels)}")
+        if isinstance(self.frontend, LogMelFrontEnd):
+            if self.channels != 1:
+                raise ValueError(f"a log-mel front end takes 1 channel, not {self.channels}")
+            if self.frontend.window < self.hop:
+                raise ValueError(f"window {self.frontend.window} is shorter than hop {self.hop}")
+        elif self.frontend.features != self.channels:
+            raise ValueError(
+                f"front end scales {self.frontend.features} channels of {self.channels}"
+            )
+        elif self.hop != 1:
+            raise ValueError(f"a sensor frame is one sample, but hop is {self.hop}")
+        return self
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop
+
+    @property
+    def frame_size(self) -> int:
+        """S, the numbers that one frame of input holds: hop x channels."""
+        return self.hop * self.channels
+
+    @property
+    def context(self) -> int:
+        """Samples of the past that the front end carries from frame to frame."""
+        if isinstance(self.frontend, LogMelFrontEnd):
+            return self.frontend.window - self.hop
+        return 0
+
+    @property
+    def neurons(self) -> int:
+        """Recurrent neurons in all layers: the updates that one frame could make."""
+        return sum(layer.hidden for layer in self.layers)
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        """What a session carries: frame counter, front end context, hidden states."""
+        states = [StateSpec(name="t", shape=(), dtype="int64")]
+        if self.context:
+            states.append(StateSpec(name="context", shape=(self.context,)))
+        for i, layer in enumerate(self.layers):
+            states.append(StateSpec(name=f"h{i}", shape=(layer.hidden,)))
+        return tuple(states)

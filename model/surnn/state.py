@@ -1,0 +1,116 @@
+"""Session states side by side: one array per kind of state, one row per session.
+
+A session holds a `Slot`: a row number and the generation of its tenancy. Releasing a slot
+starts a new generation, so a late result, a repeated release or a cancelled task can never
+reach the next tenant's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surnn.errors import InvalidShape, PoolFull, StaleSlot
+from surnn.spec import StateSpec
+
+__all__ = ["Slot", "StateArrays", "StatePool"]
+
+StateArrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One tenancy of one row of a pool."""
+
+    index: int
+    generation: int
+
+
+class StatePool:
+    """States of up to `capacity` sessions: for each `StateSpec`, an array [capacity, *shape].
+
+    Not thread-safe: one worker owns a pool.
+    """
+
+    def __init__(self, states: Sequence[StateSpec], capacity: int) -> None:
+        self.capacity = capacity
+        self.states = tuple(states)
+        self.arrays: StateArrays = {
+            s.name: np.zeros((capacity, *s.shape), dtype=s.dtype) for s in self.states
+        }
+        self._generation = [0] * capacity
+        self._live = [False] * capacity
+        self._free = list(range(capacity - 1, -1, -1))
+
+    def __len__(self) -> int:
+        return self.capacity - len(self._free)
+
+    def acquire(self) -> Slot:
+        """Take a free row, set to zeros. Raises `PoolFull` when there is none."""
+        if not self._free:
+            raise PoolFull(f"all {self.capacity} session slots are taken")
+        index = self._free.pop()
+        self._live[index] = True
+        for array in self.arrays.values():
+            array[index] = 0
+        return Slot(index, self._generation[index])
+
+    def release(self, slot: Slot) -> None:
+        """Give the row back. Releasing twice is harmless: the second call does nothing."""
+        if self.holds(slot):
+            self._live[slot.index] = False
+            self._generation[slot.index] += 1
+            self._free.append(slot.index)
+
+    def holds(self, slot: Slot) -> bool:
+        """Is this tenancy still running?"""
+        return (
+            0 <= slot.index < self.capacity
+            and self._live[slot.index]
+            and self._generation[slot.index] == slot.generation
+        )
+
+    def rows(self, slots: Sequence[Slot]) -> NDArray[np.intp]:
+        """Row numbers [B] of live slots. Raises `StaleSlot`, or `InvalidShape` on repeats."""
+        for slot in slots:
+            if not self.holds(slot):
+                raise StaleSlot(f"slot {slot.index} generation {slot.generation} was released")
+        rows = np.fromiter((slot.index for slot in slots), dtype=np.intp, count=len(slots))
+        if len(set(rows.tolist())) != len(rows):
+            raise InvalidShape("a session appears twice in one batch, expected once")
+        return rows
+
+    def gather(self, slots: Sequence[Slot]) -> StateArrays:
+        """Copies of the states of these slots, each [B, *shape]."""
+        rows = self.rows(slots)
+        return {name: array[rows] for name, array in self.arrays.items()}
+
+    def scatter(self, slots: Sequence[Slot], new: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write states [B, *shape] back into these slots."""
+        rows = self.rows(slots)
+        for name, array in self.arrays.items():
+            array[rows] = new[name]
+
+    def read(self, slot: Slot) -> StateArrays:
+        """A snapshot of one session's state."""
+        return {name: array[0] for name, array in self.gather([slot]).items()}
+
+    def write(self, slot: Slot, snapshot: Mapping[str, NDArray[np.generic]]) -> None:
+        """Restore a snapshot made by `read`. Raises `InvalidShape` when it does not fit."""
+        self.rows([slot])
+        for spec in self.states:
+            seen = snapshot.get(spec.name)
+            if seen is None:
+                raise InvalidShape(
+                    f"snapshot holds {sorted(snapshot)}, expected also {spec.name!r}"
+                )
+            if seen.shape != spec.shape or seen.dtype != np.dtype(spec.dtype):
+                raise InvalidShape(
+                    f"state {spec.name!r} is {seen.dtype} {seen.shape}, "
+                    f"expected {spec.dtype} {spec.shape}"
+                )
+        for spec in self.states:
+            self.arrays[spec.name][slot.index] = snapshot[spec.name]
