@@ -37,9 +37,9 @@ __all__ = [
 PHASE_BITS = 32
 TABLE_SIZE = 4096
 SINE_PEAK = 511
-SINE_TABLE: Int64 = np.round(SINE_PEAK * np.sin(2 * np.pi * np.arange(TABLE_SIZE) / TABLE_SIZE)).astype(
-    np.int64
-)
+SINE_TABLE: Int64 = np.round(
+    SINE_PEAK * np.sin(2 * np.pi * np.arange(TABLE_SIZE) / TABLE_SIZE)
+).astype(np.int64)
 """round(511 sin) over one turn."""
 
 AMPLITUDE_ONE = 256

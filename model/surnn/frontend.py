@@ -17,7 +17,7 @@ from surnn.errors import InvalidShape
 from surnn.spec import LogMelFrontEnd, ModelSpec
 from surnn.types import Float32
 
-__all__ = ["LOG_FLOOR", "dft_matrix", "log_mel", "mel_matrix"]
+__all__ = ["LOG_FLOOR", "dft_matrix", "hann_window", "log_mel", "mel_matrix"]
 
 LOG_FLOOR = 1e-10
 """Added to the band energy before the log: -100 dB under full scale."""
@@ -42,6 +42,14 @@ def mel_matrix(spec: ModelSpec) -> np.ndarray:
     return weights
 
 
+def hann_window(spec: ModelSpec) -> np.ndarray:
+    """The Hann window, scaled so that a sine at full scale has power near 1: float64 [window]."""
+    size = _log_mel_spec(spec).window
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
+    window: np.ndarray = hann * (2.0 / hann.sum())
+    return window
+
+
 def dft_matrix(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
     """From a window of samples to real and imaginary parts, and from their squares to bands.
 
@@ -51,11 +59,9 @@ def dft_matrix(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
     front = _log_mel_spec(spec)
     bands = mel_matrix(spec)
     used = np.flatnonzero(bands.any(axis=1))
-    n = np.arange(front.window)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * n / front.window)
-    angle = 2 * np.pi * np.outer(n, used) / front.n_fft
+    angle = 2 * np.pi * np.outer(np.arange(front.window), used) / front.n_fft
     basis = np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
-    basis *= (2.0 / hann.sum()) * hann[:, None]
+    basis *= hann_window(spec)[:, None]
     basis -= basis.mean(axis=0, keepdims=True)  # the same as removing each window's mean
     return basis, np.concatenate([bands[used], bands[used]], axis=0)
 

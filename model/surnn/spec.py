@@ -88,7 +88,8 @@ class LayerSpec(_Frozen):
     def _groups_fit(self) -> LayerSpec:
         if self.hidden % self.switch.group:
             raise ValueError(
-                f"hidden size {self.hidden} is not a multiple of the switch group {self.switch.group}"
+                f"hidden size is {self.hidden}, expected a multiple of the switch group "
+                f"{self.switch.group}"
             )
         return self
 

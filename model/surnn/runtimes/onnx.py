@@ -49,7 +49,7 @@ class OnnxRuntime:
             self._session = ort.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001  ONNX Runtime's errors share no base class
+        except Exception as error:
             raise CorruptModel(f"{label} cannot be loaded: {error}") from error
         self.spec = self._read_spec(label)
         self._check_signature(label)

@@ -1,0 +1,188 @@
+"""The ONNX graph of a model: same weights, same numbers, any batch and any number of frames.
+
+Built by hand rather than traced: a traced GRU has its example's length baked in, and may lose
+`linear_before_reset`. The recurrence is one stock GRU node per layer. A closed switch is one more
+input channel with a weight of 1e4 into the update gate: sigmoid then gives exactly 1, and ONNX's
+`(1 - z) * n + z * h` is exactly h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from surnn.clock import (
+    AMPLITUDE_LIMIT,
+    AMPLITUDE_ONE,
+    CLOCK_ONE,
+    PHASE_BITS,
+    SINE_TABLE,
+    TABLE_SIZE,
+    increments,
+)
+from surnn.export.builder import GraphBuilder
+from surnn.frontend import LOG_FLOOR, dft_matrix
+from surnn.runtimes.onnx import METADATA_KEY
+from surnn.spec import LogMelFrontEnd, ModelSpec, ScaleFrontEnd, SwitchMode
+
+__all__ = ["SATURATION", "build"]
+
+SATURATION = 1e4
+"""Weight of a closed switch into the update gate; trained pre-activations stay under 100."""
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def build(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
+    """The graph (signature in `surnn.runtimes.onnx`) of a network's state dict."""
+    g = GraphBuilder()
+    frames = g.input("frames", "float32", ["batch", "time", spec.frame_size])
+    lengths = g.input("lengths", "int64", ["batch"])
+    state = {s.name: g.input(s.name, s.dtype, ["batch", *s.shape]) for s in spec.states}
+
+    steps = g.op("Gather", g.op("Shape", frames), g.const(1, np.int64), axis=0)
+    offsets = g.op("Range", g.const(0, np.int64), steps, g.const(1, np.int64))  # [T]
+    valid = g.op("Less", offsets, g.op("Unsqueeze", lengths, g.ints(1)))  # [B, T]
+    valid = g.op("Unsqueeze", g.op("Cast", valid, to=onnx.TensorProto.FLOAT), g.ints(2))
+
+    new = {"t": g.op("Add", state["t"], lengths)}
+    if isinstance(spec.frontend, LogMelFrontEnd):
+        features, new["context"] = _log_mel(g, spec, frames, state["context"], lengths)
+    else:
+        features = _scale(g, spec.frontend, frames)
+
+    frame = g.op("Add", g.op("Unsqueeze", state["t"], g.ints(1)), offsets)  # [B, T]
+    x, opened, hidden = features, [], []
+    for i, layer in enumerate(spec.layers):
+        gate = g.op("Mul", _gate(g, spec, weights, i, frame, features), valid)  # [B, T, G]
+        x, new[f"h{i}"] = _sugru(g, spec, weights, i, x, gate, state[f"h{i}"])
+        count = g.op("ReduceSum", gate, g.ints(2), keepdims=1)
+        opened.append(g.op("Mul", count, g.const(layer.switch.group, np.float32)))
+        hidden.append(x)
+    head = g.const(weights["head.weight"].T, np.float32, "head")
+    logits = g.op("MatMul", g.op("Concat", *hidden, axis=2), head)
+    logits = g.op("Add", logits, g.const(weights["head.bias"], np.float32))
+
+    g.output("logits", logits, "float32", ["batch", "time", len(spec.labels)])
+    layers = len(spec.layers)
+    g.output("opened", g.op("Concat", *opened, axis=2), "float32", ["batch", "time", layers])
+    for s in spec.states:
+        g.output(f"next_{s.name}", new[s.name], s.dtype, ["batch", *s.shape])
+    return g.model(spec.name, {METADATA_KEY: spec.model_dump_json()})
+
+
+def _log_mel(
+    g: GraphBuilder, spec: ModelSpec, frames: str, context: str, lengths: str
+) -> tuple[str, str]:
+    """Features [B, T, F] and the next context: `surnn.frontend.log_mel` as a convolution."""
+    front = spec.frontend
+    assert isinstance(front, LogMelFrontEnd)
+    basis, bands = dft_matrix(spec)
+    samples = g.op("Concat", context, g.op("Reshape", frames, g.ints(0, -1)), axis=1)
+    kernel = g.const(basis.T[:, None, :], np.float32, "dft")  # [2N, 1, window]
+    spectrum = g.op(
+        "Conv",
+        g.op("Unsqueeze", samples, g.ints(1)),
+        kernel,
+        kernel_shape=[front.window],
+        strides=[spec.hop],
+    )
+    power = g.op("Transpose", g.op("Mul", spectrum, spectrum), perm=[0, 2, 1])  # [B, T, 2N]
+    energy = g.op("MatMul", power, g.const(bands, np.float32, "bands"))
+    log = g.op("Log", g.op("Add", energy, g.const(LOG_FLOOR, np.float32)))
+    shifted = g.op("Add", log, g.const(front.offset, np.float32))
+    features = g.op("Mul", shifted, g.const(front.scale, np.float32))
+    begin = g.op("Mul", lengths, g.const(spec.hop, np.int64))
+    window = g.const(np.arange(spec.context), np.int64)
+    behind = g.op("Add", g.op("Unsqueeze", begin, g.ints(1)), window)
+    return features, g.op("GatherElements", samples, behind, axis=1)
+
+
+def _scale(g: GraphBuilder, front: ScaleFrontEnd, frames: str) -> str:
+    centred = g.op("Sub", frames, g.const(front.mean, np.float32))
+    return g.op("Mul", centred, g.const(front.scale, np.float32))
+
+
+def _gate(
+    g: GraphBuilder, spec: ModelSpec, weights: Weights, i: int, frame: str, features: str
+) -> str:
+    """Switches [B, T, G] of layer i: `surnn.nn.switches.Switch`."""
+    switch, count = spec.layers[i].switch, spec.layers[i].switches
+    prefix = f"layers.{i}.switch."
+    if switch.mode is SwitchMode.NONE:
+        first = g.op("Slice", features, g.ints(0), g.ints(1), g.ints(2))  # [B, T, 1]
+        shape = g.op("Concat", g.op("Shape", first, start=0, end=2), g.ints(count), axis=0)
+        return g.op("Expand", g.const(1.0, np.float32), shape)
+    bias = weights[prefix + "bias"]
+    pre = None
+    if switch.mode is not SwitchMode.INPUT:
+        # Round as training does, half to even, in float32.
+        amplitude = np.round(
+            np.clip(
+                weights[prefix + "amplitude"] * np.float32(AMPLITUDE_ONE),
+                -AMPLITUDE_LIMIT,
+                AMPLITUDE_LIMIT,
+            )
+        )
+        bias = np.round(bias * np.float32(CLOCK_ONE))
+        basis = _clock_basis(
+            g, frame, increments(switch.frequencies, switch.min_period, switch.max_period)
+        )
+        pre = g.op("MatMul", basis, g.const(amplitude, np.float32, "clock"))
+        pre = g.op("Add", pre, g.const(bias, np.float32))
+    if switch.mode is not SwitchMode.CLOCK:
+        driven = g.op("MatMul", features, g.const(weights[prefix + "weight"], np.float32))
+        if pre is None:
+            pre = g.op("Add", driven, g.const(bias, np.float32))
+        else:
+            pre = g.op("Mul", pre, g.const(1.0 / CLOCK_ONE, np.float32))
+            pre = g.op("Add", pre, driven)
+    assert pre is not None
+    is_open = g.op("Greater", pre, g.const(0.0, np.float32))
+    return g.op("Cast", is_open, to=onnx.TensorProto.FLOAT)
+
+
+def _clock_basis(g: GraphBuilder, frame: str, inc: NDArray[np.int64]) -> str:
+    """Integer sines and cosines [B, T, 2K] as float32: `surnn.clock.clock_basis`."""
+    product = g.op("Mul", g.op("Unsqueeze", frame, g.ints(2)), g.const(inc, np.int64))
+    phase = g.op("BitwiseAnd", product, g.const(2**PHASE_BITS - 1, np.int64))
+    # Not a shift: BitShift takes unsigned numbers only. The phase is not negative.
+    index = g.op("Div", phase, g.const(2**PHASE_BITS // TABLE_SIZE, np.int64))
+    turned = g.op("Add", index, g.const(TABLE_SIZE // 4, np.int64))
+    turned = g.op("BitwiseAnd", turned, g.const(TABLE_SIZE - 1, np.int64))
+    table = g.const(SINE_TABLE, np.float32, "sine")
+    return g.op("Gather", table, g.op("Concat", index, turned, axis=2), axis=0)
+
+
+def _sugru(
+    g: GraphBuilder, spec: ModelSpec, weights: Weights, i: int, x: str, gate: str, h: str
+) -> tuple[str, str]:
+    """Hidden states [B, T, H] and the last one [B, H]: `surnn.nn.cells.sugru`."""
+    layer = spec.layers[i]
+    hidden, group, switches = layer.hidden, layer.switch.group, layer.switches
+    w = {name: weights[f"layers.{i}.cell.{name}"] for name in _SUGRU_WEIGHTS}
+    closing = np.zeros((3 * hidden, switches), np.float32)
+    closing[np.arange(hidden), np.arange(hidden) // group] = SATURATION
+    bias = np.concatenate([w["bias_x"], np.zeros(2 * hidden, np.float32), w["bias_h"]])
+    closed = g.op("Sub", g.const(1.0, np.float32), gate)
+    inputs = g.op("Transpose", g.op("Concat", x, closed, axis=2), perm=[1, 0, 2])
+    y, last = g.ops(
+        "GRU",
+        2,
+        inputs,
+        g.const(np.concatenate([w["weight_x"], closing], axis=1)[None], np.float32, "W"),
+        g.const(w["weight_h"][None], np.float32, "R"),
+        g.const(bias[None], np.float32, "B"),
+        "",
+        g.op("Unsqueeze", h, g.ints(0)),
+        hidden_size=hidden,
+        linear_before_reset=1,
+    )
+    states = g.op("Transpose", g.op("Squeeze", y, g.ints(1)), perm=[1, 0, 2])  # [B, T, H]
+    return states, g.op("Squeeze", last, g.ints(0))
+
+
+_SUGRU_WEIGHTS = ("weight_x", "weight_h", "bias_x", "bias_h")

@@ -1,0 +1,140 @@
+"""Is an exported graph the network? Checked before any file is written, and in the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+
+from surnn.errors import CorruptModel
+from surnn.nn import Network
+from surnn.nn.network import Output
+from surnn.runtimes.base import FrameBlock
+from surnn.runtimes.onnx import OnnxRuntime
+from surnn.spec import ModelKind, ModelSpec
+from surnn.types import Float32
+
+__all__ = ["Parity", "check_graph", "verify"]
+
+TOLERANCE = 1e-5
+"""Largest difference of logits and states between torch and ONNX Runtime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Largest absolute differences that a verification found."""
+
+    logits: float
+    state: float
+    frames: int
+
+
+def check_graph(model: onnx.ModelProto) -> None:
+    """Refuse graphs with known silent faults. Raises `CorruptModel`."""
+    for value in (*model.graph.input, *model.graph.output):
+        dims = [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        if dims[:1] != ["batch"]:
+            raise CorruptModel(f"{value.name} is {dims}, expected a dynamic axis 'batch' first")
+        if value.name in ("frames", "logits", "opened") and dims[1] != "time":
+            raise CorruptModel(f"{value.name} is {dims}, expected a dynamic axis 'time' second")
+    for node in model.graph.node:
+        if node.op_type == "GRU":
+            flags = {a.name: a.i for a in node.attribute}
+            if flags.get("linear_before_reset") != 1:
+                raise CorruptModel("a GRU node lacks linear_before_reset=1, expected it")
+
+
+def verify(network: Network, content: bytes, *, seed: int = 0) -> Parity:
+    """Run graph and network side by side: batches 1, 3 and 5, ragged chunks, random states.
+
+    Raises `CorruptModel` when logits, states or switches differ, or a closed neuron moved.
+    """
+    check_graph(onnx.load_from_string(content))
+    runtime = OnnxRuntime(content)
+    rng = np.random.default_rng(seed)
+    worst = Parity(0.0, 0.0, 0)
+    for batch in (1, 3, 5):
+        worst = _run_batch(network, runtime, batch, rng, worst)
+    return worst
+
+
+def _run_batch(
+    network: Network, runtime: OnnxRuntime, batch: int, rng: np.random.Generator, worst: Parity
+) -> Parity:
+    spec = network.spec
+    pool = runtime.new_pool(batch)
+    slots = [pool.acquire() for _ in range(batch)]
+    state: dict[str, torch.Tensor] = {}
+    for s in spec.states:
+        values: np.ndarray
+        if s.dtype == "int64":
+            values = rng.integers(0, 2**61, (batch, *s.shape))
+        else:
+            values = rng.uniform(-0.9, 0.9, (batch, *s.shape)).astype(np.float32)
+        pool.arrays[s.name][pool.rows(slots)] = values
+        state[s.name] = torch.from_numpy(values)
+    for longest in (1, 7, 63, 1, 29):
+        counts = rng.integers(1, longest + 1, batch)
+        frames = [_random_frames(spec, int(n), rng) for n in counts]
+        padded = torch.zeros(batch, int(counts.max()), spec.frame_size)
+        for row, item in zip(padded, frames, strict=True):
+            row[: len(item)] = torch.from_numpy(item)
+        before = pool.gather(slots)
+        with torch.no_grad():
+            out = network(padded, torch.from_numpy(counts), state)
+        blocks = runtime.run(pool, slots, frames)
+        after = pool.gather(slots)
+        _check_carry(spec, out, before, after)
+        state = out.state
+        logits = max(
+            float(np.abs(block.logits - out.logits[i, : len(block.logits)].numpy()).max())
+            for i, block in enumerate(blocks)
+        )
+        states = max(float(np.abs(after[k] - v.numpy()).max()) for k, v in state.items())
+        if max(logits, states) > TOLERANCE:
+            raise CorruptModel(
+                f"graph differs from the network by {logits:.2g} in logits and {states:.2g} in "
+                f"states, expected at most {TOLERANCE:g}"
+            )
+        _check_switches(spec, out, blocks)
+        total = worst.frames + int(counts.sum())
+        worst = Parity(max(worst.logits, logits), max(worst.state, states), total)
+    return worst
+
+
+def _random_frames(spec: ModelSpec, count: int, rng: np.random.Generator) -> Float32:
+    """Noise at a random level: audio around -40 dBFS, sensors around their usual range."""
+    noise = rng.standard_normal((count, spec.frame_size))
+    if spec.kind is ModelKind.AUDIO:
+        return (noise * 10 ** rng.uniform(-4, -0.5)).astype(np.float32)
+    front = spec.frontend
+    assert front.type == "scale"
+    values: Float32 = (noise / np.array(front.scale) + np.array(front.mean)).astype(np.float32)
+    return values
+
+
+def _check_carry(
+    spec: ModelSpec, out: Output, before: dict[str, np.ndarray], after: dict[str, np.ndarray]
+) -> None:
+    """A neuron whose switch stayed closed through the chunk holds the same bits."""
+    for i, layer in enumerate(spec.layers):
+        opened = out.gates[i].sum(dim=1).numpy() > 0  # [B, G]
+        closed = ~np.repeat(opened, layer.switch.group, axis=1)
+        moved = before[f"h{i}"][closed] != after[f"h{i}"][closed]
+        if moved.any():
+            raise CorruptModel(
+                f"{int(moved.sum())} of {moved.size} closed neurons of layer {i} moved, expected 0"
+            )
+
+
+def _check_switches(spec: ModelSpec, out: Output, blocks: list[FrameBlock]) -> None:
+    for i, layer in enumerate(spec.layers):
+        expected = out.gates[i].sum(dim=-1).numpy() * layer.switch.group  # [B, T]
+        for row, block in zip(expected, blocks, strict=True):
+            seen = block.opened[:, i]
+            if (seen != row[: len(seen)]).any():
+                raise CorruptModel(
+                    f"layer {i} opened {seen.tolist()} neurons, expected {row.tolist()}"
+                )

@@ -1,0 +1,132 @@
+"""suGRU: a gated recurrent unit behind binary switches (arXiv 2603.02226).
+
+    z = sigmoid(W_z x + b_z + U_z h)                         update
+    r = sigmoid(W_r x + b_r + U_r h)                         reset
+    n = tanh(W_n x + b_n + r * (U_n h + c_n))                candidate; reset after the matmul
+    f = (1 - z) * n + z * h
+    h' = f where the switch is open, h (the same bits) where it is closed
+
+Reset is applied after the matmul (Keras' reset_after, cuDNN's and ONNX's linear_before_reset=1):
+only so does neuron i need nothing but its own three rows, which is what lets closed rows be
+skipped. Rows of W, U and b are ordered z, r, n.
+
+`sugru_reference` is the equations; `sugru_sequence` gives the same numbers faster.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["SuGRU", "sugru_reference", "sugru_sequence", "sugru_step"]
+
+
+def sugru_step(x: Tensor, gate: Tensor, h: Tensor, u: Tensor, c: Tensor) -> Tensor:
+    """One frame: x = W x + b [B, 3H], gate [B, H], h [B, H], u [3H, H], c [H] → [B, H]."""
+    hidden = h.shape[-1]
+    hu = h @ u.T
+    z = torch.sigmoid(x[:, :hidden] + hu[:, :hidden])
+    r = torch.sigmoid(x[:, hidden : 2 * hidden] + hu[:, hidden : 2 * hidden])
+    n = torch.tanh(x[:, 2 * hidden :] + r * (hu[:, 2 * hidden :] + c))
+    f = (1 - z) * n + z * h
+    return torch.where(gate > 0, f, h) + _gate_gradient(gate, f - h)
+
+
+def _gate_gradient(gate: Tensor, change: Tensor) -> Tensor:
+    """Zero in value; backward gives the gate its gradient: what opening would change."""
+    return (gate - gate.detach()) * change.detach()
+
+
+def sugru_reference(x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -> Tensor:
+    """All frames, one after the other: x [T, B, 3H], gates [T, B, H], h0 [B, H] → [T, B, H]."""
+    h, states = h0, []
+    for x_t, gate in zip(x, gates, strict=True):
+        h = sugru_step(x_t, gate, h, u, c)
+        states.append(h)
+    return torch.stack(states)
+
+
+class _Sequence(torch.autograd.Function):
+    """The recurrence with its own backward pass: element-wise factors for all frames at once."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -> Tensor:
+        steps, _, hidden = gates.shape
+        ut = u.T.contiguous()
+        bias = torch.cat([c.new_zeros(2 * hidden), c])
+        is_open = gates > 0
+        states = x.new_empty(steps + 1, *h0.shape)
+        zr_all = x.new_empty(steps, h0.shape[0], 2 * hidden)
+        n_all, hu_all = torch.empty_like(gates), torch.empty_like(gates)
+        states[0] = h = h0
+        for i in range(steps):
+            hu = torch.addmm(bias, h, ut)
+            zr = torch.sigmoid(
+                torch.add(x[i, :, : 2 * hidden], hu[:, : 2 * hidden], out=zr_all[i]), out=zr_all[i]
+            )
+            hu_n = hu[:, 2 * hidden :]
+            n = torch.tanh(torch.addcmul(x[i, :, 2 * hidden :], zr[:, hidden:], hu_n), out=n_all[i])
+            hu_all[i] = hu_n
+            z = zr[:, :hidden]
+            h = torch.where(is_open[i], (1 - z) * n + z * h, h, out=states[i + 1])
+        ctx.save_for_backward(gates, u, states, zr_all, n_all, hu_all)
+        return states[1:]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        gates, u, states, zr, n, hu_n = ctx.saved_tensors
+        (grad,) = grads
+        steps, _, hidden = gates.shape
+        before = states[:-1]
+        z, r = zr[..., :hidden], zr[..., hidden:]
+        update = (1 - z) * n + z * before - before  # what an open switch changes
+        by_n = gates * (1 - z) * (1 - n * n)
+        # dh' -> d(pre-activations of z, r, n as U h sees them)
+        factors = torch.cat(
+            [gates * (before - n) * z * (1 - z), by_n * hu_n * r * (1 - r), by_n * r], dim=-1
+        )
+        carry = 1 - gates * (1 - z)
+        d_hu = torch.empty_like(factors)
+        totals = torch.empty_like(gates)
+        dh = grad.new_zeros(grad.shape[1:])
+        for i in range(steps - 1, -1, -1):
+            total = torch.add(grad[i], dh, out=totals[i])
+            d = torch.mul(total.repeat(1, 3), factors[i], out=d_hu[i])
+            dh = torch.addmm(total * carry[i], d, u)
+        d_x = torch.cat([d_hu[..., : 2 * hidden], totals * by_n], dim=-1)
+        d_u = d_hu.flatten(0, 1).T @ before.flatten(0, 1)
+        d_c = d_hu[..., 2 * hidden :].sum(dim=(0, 1))
+        return d_x, totals * update, dh, d_u, d_c
+
+
+def sugru_sequence(x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -> Tensor:
+    """`sugru_reference`, faster."""
+    return cast(Tensor, _Sequence.apply(x, gates, h0, u, c))  # type: ignore[no-untyped-call]
+
+
+class SuGRU(nn.Module):
+    """One suGRU layer: I inputs, H neurons."""
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        bound = 1 / math.sqrt(hidden)
+        self.weight_x = nn.Parameter(torch.empty(3 * hidden, inputs).uniform_(-bound, bound))
+        self.weight_h = nn.Parameter(torch.empty(3 * hidden, hidden).uniform_(-bound, bound))
+        self.bias_x = nn.Parameter(torch.zeros(3 * hidden))
+        self.bias_h = nn.Parameter(torch.zeros(hidden))
+
+    def forward(self, x: Tensor, gates: Tensor, h0: Tensor) -> Tensor:
+        """x [B, T, I], gates [B, T, H], h0 [B, H] → all hidden states [B, T, H]."""
+        projected = nn.functional.linear(x, self.weight_x, self.bias_x).transpose(0, 1)
+        states = sugru_sequence(
+            projected.contiguous(),
+            gates.transpose(0, 1).contiguous(),
+            h0,
+            self.weight_h,
+            self.bias_h,
+        )
+        return states.transpose(0, 1)
