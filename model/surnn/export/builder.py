@@ -65,7 +65,8 @@ class GraphBuilder:
     def ops(self, kind: str, count: int, *inputs: str, **attributes: Attribute) -> list[str]:
         """Add a node with several outputs."""
         outputs = [self._name(kind.lower()) for _ in range(count)]
-        self._nodes.append(helper.make_node(kind, list(inputs), outputs, **attributes)  # type: ignore[arg-type])
+        node = helper.make_node(kind, list(inputs), outputs, **attributes)  # type: ignore[arg-type]
+        self._nodes.append(node)
         return outputs
 
     def model(self, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
