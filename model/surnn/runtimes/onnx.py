@@ -78,9 +78,11 @@ class OnnxRuntime:
         self, pool: StatePool, slots: Sequence[Slot], frames: Sequence[Float32]
     ) -> list[FrameBlock]:
         """See `Runtime.run`."""
-        if not slots:
-            return []
         batch, lengths = pad_batch(frames, self.spec.frame_size)
+        if not lengths.any():
+            pool.rows(slots)
+            none = np.zeros((0, len(self.spec.labels)), np.float32)
+            return [FrameBlock(none, np.zeros((0, len(self.spec.layers)), np.float32))] * len(slots)
         feeds = pool.gather(slots) | {"frames": batch, "lengths": lengths}
         logits, opened, *states = self._session.run(self._outputs, feeds)
         pool.scatter(slots, dict(zip((s.name for s in self.spec.states), states, strict=True)))
@@ -102,7 +104,7 @@ def pad_batch(frames: Sequence[Float32], size: int) -> tuple[Float32, np.ndarray
             )
     lengths = np.array([len(item) for item in frames], dtype=np.int64)
     longest = int(lengths.max(initial=0))
-    if len(frames) == 1 or (lengths == longest).all():
+    if frames and (lengths == longest).all():
         return np.stack(frames), lengths
     batch = np.zeros((len(frames), longest, size), dtype=np.float32)
     for row, item in zip(batch, frames, strict=True):
