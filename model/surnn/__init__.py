@@ -1,6 +1,9 @@
 """Streaming inference for selective-update RNNs.
 
+In your own program, without a server:
+
     import surnn
+
     stream = surnn.load("vad").stream(sample_rate=48_000)
     for chunk in stream.feed(pcm):
         print(chunk.events, chunk.sparsity.open_rate)

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surnn.encodings import Encoding
-from surnn.errors import InvalidConfig
+from surnn.errors import InvalidConfig, InvalidSnapshot
 from surnn.events import EventDetector, override_rules
 from surnn.ingest import Ingest, Samples
 from surnn.runtimes.base import FrameBlock, Runtime
+from surnn.snapshot import Snapshot, StreamState
 from surnn.spec import Head, ModelSpec
-from surnn.state import Slot
+from surnn.state import Slot, StateArrays
 from surnn.types import ChunkResult, Event, Float32, Sparsity
 
 __all__ = ["Engine", "Session", "StreamConfig", "probabilities"]
@@ -57,11 +58,19 @@ class Session:
         """Frames computed so far."""
         self.updates = np.zeros(len(spec.layers), dtype=np.int64)
         """Neuron updates done so far in each layer [L]."""
+        self.events = 0
+        """Events found so far: what numbers them."""
+        self.config = config
 
     @property
     def ready(self) -> int:
         """Whole frames waiting to be computed."""
         return self.ingest.ready
+
+    @property
+    def ended(self) -> bool:
+        """Has the end of the stream been taken in? Frames may still be waiting."""
+        return self.ingest.finished
 
     @property
     def seconds(self) -> float:
@@ -81,7 +90,9 @@ class Session:
 
     def close_events(self) -> list[Event]:
         """End events for the spans still open, once the last frame was computed."""
-        return self.detector.finish()
+        events = self.detector.finish()
+        self.events += len(events)
+        return events
 
     def sparsity(self) -> Sparsity:
         """How much of the network the whole stream updated so far."""
@@ -95,6 +106,8 @@ class Session:
         first, count = self.frames, len(probs)
         self.frames += count
         self.updates += updates
+        events = self.detector.update(probs)
+        self.events += len(events)
         hidden = np.array([layer.hidden for layer in spec.layers], np.float32)
         return ChunkResult(
             start=first / spec.frame_rate,
@@ -102,7 +115,7 @@ class Session:
             first_frame=first,
             probs=probs,
             open_rates=block.opened / hidden,
-            events=tuple(self.detector.update(probs)),
+            events=tuple(events),
             sparsity=_sparsity(spec, updates, count),
             compute_ms=compute_ms,
         )
@@ -134,18 +147,81 @@ class Engine:
             self.pool.write(slot, state)
         return session
 
+    def save(self, session: Session) -> Snapshot:
+        """Everything that the session remembers, frames that wait included.
+
+        Raises `StaleSlot` when it was closed, `InvalidSnapshot` once its end was taken in.
+        """
+        if session.ended:
+            raise InvalidSnapshot("stream has ended, expected one that goes on")
+        arrays, phase = session.ingest.memory()
+        states = self.pool.read(session.slot)
+        state = StreamState(
+            model=self.runtime.fingerprint,
+            sample_rate=session.ingest.sample_rate,
+            encoding=session.ingest.encoding,
+            channels=session.ingest.channels,
+            thresholds={k: dict(v) for k, v in session.config.thresholds.items()},
+            position=session.ingest.position,
+            frames=session.frames,
+            events=session.events,
+            updates=tuple(session.updates.tolist()),
+            spans=session.detector.memory(),
+            resampler_phase=phase,
+        )
+        return Snapshot(state, arrays | {f"state.{k}": v for k, v in states.items()})
+
+    def restore(self, snapshot: Snapshot) -> Session:
+        """A session that goes on, bit for bit, where the saved one stood.
+
+        Raises `InvalidSnapshot` or another `InvalidInput` when the snapshot does not fit this
+        model, `PoolFull` when no slot is free.
+        """
+        state = snapshot.state
+        if state.model != self.runtime.fingerprint:
+            raise InvalidSnapshot(
+                f"session belongs to model {state.model}, expected {self.runtime.fingerprint}"
+            )
+        session = self.open(
+            StreamConfig(
+                sample_rate=state.sample_rate,
+                encoding=state.encoding,
+                channels=state.channels,
+                thresholds=state.thresholds,
+            )
+        )
+        try:
+            own: StateArrays = {}
+            states: StateArrays = {}
+            for name, array in snapshot.arrays.items():
+                kind, _, rest = name.rpartition(".")
+                (states if kind == "state" else own)[rest] = array
+            session.ingest.remember(state.position, own, state.resampler_phase)
+            session.detector.remember(state.frames, state.spans)
+            if len(state.updates) != len(session.updates):
+                raise InvalidSnapshot(
+                    f"{len(state.updates)} layers, expected {len(session.updates)}"
+                )
+            session.frames, session.events = state.frames, state.events
+            session.updates = np.array(state.updates, dtype=np.int64)
+            self.pool.write(session.slot, states)
+        except BaseException:
+            self.close(session)
+            raise
+        return session
+
     def close(self, session: Session) -> None:
         """Free the session's slot, at once. Closing twice is harmless."""
         self.pool.release(session.slot)
 
-    def step(
-        self, sessions: Sequence[Session], max_frames: int = 1000
-    ) -> list[ChunkResult | None]:
+    def step(self, sessions: Sequence[Session], max_frames: int = 1000) -> list[ChunkResult | None]:
         """Compute what waits in each session, at most `max_frames` of it, as one batch.
 
-        Sessions with no whole frame give None.
+        Sessions with no whole frame give None. Raises `StaleSlot` when a session was closed, or
+        `InvalidShape` when one appears twice; every session then still has its frames.
         """
         results: list[ChunkResult | None] = [None] * len(sessions)
+        self.pool.rows([session.slot for session in sessions])
         batch = [i for i, session in enumerate(sessions) if session.ready]
         if not batch:
             return results
@@ -161,7 +237,8 @@ class Engine:
 def probabilities(logits: Float32, head: Head) -> Float32:
     """Probabilities [T, C] from logits [T, C]."""
     if head is Head.SIGMOID:
-        return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+        independent: Float32 = (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+        return independent
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     normalised: Float32 = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
     return normalised

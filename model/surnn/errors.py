@@ -4,7 +4,8 @@
     ├── InvalidInput          what a caller sent cannot be used
     │   ├── InvalidConfig     a stream, event or training option is wrong
     │   ├── InvalidAudio      bytes, samples or a file are not what they claim to be
-    │   └── InvalidShape      an array has the wrong shape or type
+    │   ├── InvalidShape      an array has the wrong shape or type
+    │   └── InvalidSnapshot   saved bytes are not a session of this model
     ├── ModelError
     │   ├── UnknownModel      no model of that name
     │   └── CorruptModel      a model file is damaged, incomplete or not ours
@@ -23,6 +24,7 @@ __all__ = [
     "InvalidConfig",
     "InvalidInput",
     "InvalidShape",
+    "InvalidSnapshot",
     "MissingDependency",
     "ModelError",
     "PoolFull",
@@ -61,6 +63,12 @@ class InvalidShape(InvalidInput):
     """An array has the wrong shape or type."""
 
     code = "invalid_shape"
+
+
+class InvalidSnapshot(InvalidInput):
+    """Saved bytes are not a session, or not one of this model."""
+
+    code = "invalid_snapshot"
 
 
 class ModelError(SurnnError):

@@ -8,10 +8,13 @@ condition began, not the time at which it was certain.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from surnn.errors import InvalidConfig
+import numpy as np
+from pydantic import ValidationError
+
+from surnn.errors import InvalidConfig, InvalidSnapshot
+from surnn.snapshot import SpanState
 from surnn.spec import EventRule, ModelSpec
 from surnn.types import Event, EventKind, Float32
 
@@ -32,97 +35,123 @@ def override_rules(spec: ModelSpec, thresholds: Mapping[str, Mapping[str, float]
         old = rules.get(label, EventRule(label=label))
         try:
             rules[label] = EventRule.model_validate(old.model_dump() | dict(changes))
-        except ValueError as error:
-            raise InvalidConfig(f"thresholds for {label!r}: {error}") from error
+        except ValidationError as error:
+            raise InvalidConfig(f"thresholds for {label!r}: {_first_problem(error)}") from error
     return spec.model_copy(update={"events": tuple(rules.values())})
 
 
-@dataclass(slots=True)
-class _Span:
-    """Where one rule stands: run lengths in frames, and the span that is open."""
-
-    active: bool = False
-    run: int = 0
-    """Frames in a row that speak for a change: >= on when inactive, < off when active."""
-    peak: float = 0.0
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    field = "".join(f"{part} is {problem['input']!r}, " for part in problem["loc"])
+    return field + problem["msg"].removeprefix("Value error, ")
 
 
 class EventDetector:
     """Follows every event rule of a model through one stream."""
 
     def __init__(self, spec: ModelSpec) -> None:
-        self._frame_rate = spec.frame_rate
-        self._rules = [
-            (
-                rule,
-                spec.labels.index(rule.label),
-                max(1, math.ceil(rule.min_on * spec.frame_rate - 1e-9)),
-                max(1, math.ceil(rule.min_off * spec.frame_rate - 1e-9)),
-                _Span(),
-            )
-            for rule in spec.events
+        self._followers = [
+            _Follower(rule, spec.labels.index(rule.label), spec.frame_rate) for rule in spec.events
         ]
         self._frame = 0
 
     @property
     def active(self) -> tuple[str, ...]:
         """Labels whose span is open now."""
-        return tuple(rule.label for rule, *_, span in self._rules if span.active)
+        return tuple(follower.label for follower in self._followers if follower.active)
 
     def update(self, probs: Float32) -> list[Event]:
         """Events that the next frames [T, C] bring, in order of decision."""
         decided: list[tuple[int, Event]] = []
-        for rule, column, min_on, min_off, span in self._rules:
-            column_probs = probs[:, column]
-            if not len(column_probs) or _nothing_changes(column_probs, rule, span):
-                continue
-            for i, p in enumerate(column_probs.tolist()):
-                event = self._step(rule, min_on, min_off, span, self._frame + i, p)
-                if event is not None:
-                    decided.append((i, event))
+        for follower in self._followers:
+            decided += follower.update(probs[:, follower.column], self._frame)
         self._frame += len(probs)
         return [event for _, event in sorted(decided, key=lambda pair: pair[0])]
 
+    def memory(self) -> tuple[SpanState, ...]:
+        """Where each rule stands."""
+        return tuple(f.memory() for f in self._followers)
+
+    def remember(self, frame: int, spans: Sequence[SpanState]) -> None:
+        """Go on from what `memory` returned after `frame` frames. Raises `InvalidSnapshot`."""
+        if len(spans) != len(self._followers):
+            raise InvalidSnapshot(f"{len(spans)} spans, expected {len(self._followers)}")
+        self._frame = frame
+        for follower, span in zip(self._followers, spans, strict=True):
+            follower.remember(span)
+
     def finish(self) -> list[Event]:
         """Close every open span at the end of the stream."""
-        events = []
-        for rule, _, _, _, span in self._rules:
-            if span.active:
-                end = (self._frame - span.run) / self._frame_rate
-                events.append(Event(rule.label, EventKind.END, end, span.peak))
-                span.active, span.run = False, 0
-        return events
-
-    def _step(
-        self, rule: EventRule, min_on: int, min_off: int, span: _Span, frame: int, p: float
-    ) -> Event | None:
-        if not span.active:
-            span.run = span.run + 1 if p >= rule.on else 0
-            span.peak = max(span.peak, p) if span.run else 0.0
-            if span.run < min_on:
-                return None
-            start = (frame + 1 - span.run) / self._frame_rate
-            span.active, span.run = True, 0
-            return Event(rule.label, EventKind.START, start, p)
-        span.run = span.run + 1 if p < rule.off else 0
-        span.peak = max(span.peak, p)
-        if span.run < min_off:
-            return None
-        end = (frame + 1 - span.run) / self._frame_rate
-        peak = span.peak
-        span.active, span.run, span.peak = False, 0, 0.0
-        return Event(rule.label, EventKind.END, end, peak)
+        return [f.close(self._frame) for f in self._followers if f.active]
 
 
-def _nothing_changes(probs: Float32, rule: EventRule, span: _Span) -> bool:
-    """Can the frames be passed over? Long silence and long speech mostly can."""
-    if not span.active:
-        if float(probs.max()) >= rule.on:
+class _Follower:
+    """One rule, and where it stands."""
+
+    def __init__(self, rule: EventRule, column: int, frame_rate: float) -> None:
+        self.label = rule.label
+        self.column = column
+        self.active = False
+        # In the precision of the probabilities, so that a threshold of 0.35 is met by 0.35.
+        self._on = float(np.float32(rule.on))
+        self._off = float(np.float32(rule.off))
+        # 0.03 s at 100 frames per second are 3 frames, also where the product is 3.0000000004.
+        self._min_on = max(1, math.ceil(rule.min_on * frame_rate - 1e-9))
+        self._min_off = max(1, math.ceil(rule.min_off * frame_rate - 1e-9))
+        self._frame_rate = frame_rate
+        self._run = 0
+        """Frames in a row that speak for a change: >= on when inactive, < off when active."""
+        self._peak = 0.0
+
+    def update(self, probs: Float32, first: int) -> list[tuple[int, Event]]:
+        """Events of the next frames [T], each with the frame that decided it."""
+        if not len(probs) or self._nothing_changes(probs):
+            return []
+        decided = []
+        for frame, p in enumerate(probs.tolist(), start=first):
+            event = self._step(frame, p)
+            if event is not None:
+                decided.append((frame, event))
+        return decided
+
+    def memory(self) -> SpanState:
+        """Where this rule stands."""
+        return SpanState(active=self.active, run=self._run, peak=self._peak)
+
+    def remember(self, span: SpanState) -> None:
+        """Go on from what `memory` returned."""
+        self.active, self._run, self._peak = span.active, span.run, span.peak
+
+    def close(self, frames: int) -> Event:
+        """The end of the open span, `frames` being the length of the stream."""
+        event = Event(
+            self.label, EventKind.END, (frames - self._run) / self._frame_rate, self._peak
+        )
+        self.active, self._run, self._peak = False, 0, 0.0
+        return event
+
+    def _nothing_changes(self, probs: Float32) -> bool:
+        """Can the frames be passed over? Long silence and long speech mostly can."""
+        high = float(probs.max())
+        if not self.active:
+            if high >= self._on:
+                return False
+            self._run, self._peak = 0, 0.0
+            return True
+        if float(probs.min()) < self._off:
             return False
-        span.run, span.peak = 0, 0.0
+        self._run, self._peak = 0, max(self._peak, high)
         return True
-    if float(probs.min()) < rule.off:
-        return False
-    span.run = 0
-    span.peak = max(span.peak, float(probs.max()))
-    return True
+
+    def _step(self, frame: int, p: float) -> Event | None:
+        if self.active:
+            self._run = self._run + 1 if p < self._off else 0
+            self._peak = max(self._peak, p)
+            return self.close(frame + 1) if self._run >= self._min_off else None
+        self._run = self._run + 1 if p >= self._on else 0
+        self._peak = max(self._peak, p) if self._run else 0.0
+        if self._run < self._min_on:
+            return None
+        start = (frame + 1 - self._run) / self._frame_rate
+        self.active, self._run = True, 0
+        return Event(self.label, EventKind.START, start, p)

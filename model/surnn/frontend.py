@@ -76,6 +76,8 @@ def log_mel(spec: ModelSpec, frames: Float32, context: Float32) -> tuple[Float32
         raise InvalidShape(f"frames are {list(frames.shape)}, expected [T, {spec.hop}]")
     if context.shape != (spec.context,):
         raise InvalidShape(f"context is {list(context.shape)}, expected [{spec.context}]")
+    if not len(frames):
+        return np.zeros((0, front.bands), np.float32), context.copy()
     samples = np.concatenate([context, frames.ravel()]).astype(np.float64)
     windows = np.lib.stride_tricks.sliding_window_view(samples, front.window)[:: spec.hop]
     basis, bands = dft_matrix(spec)

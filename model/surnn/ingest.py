@@ -6,11 +6,15 @@ samples, resampler history and unfinished frames wait here for the next chunk.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Mapping
+
 import numpy as np
-import soxr
+from numpy.typing import NDArray
 
 from surnn.encodings import Encoding, decode
 from surnn.errors import InvalidAudio, InvalidConfig, InvalidShape
+from surnn.resample import Resampler
 from surnn.spec import ModelKind, ModelSpec
 from surnn.types import Float32
 
@@ -21,6 +25,7 @@ Samples = bytes | bytearray | memoryview | np.ndarray
 AUDIO_RATES = range(4_000, 384_001)
 """Sample rates in Hz accepted for audio."""
 _MAX_SENSOR_RATIO = 100
+"""A sensor stream's rate and its model's differ by at most this factor."""
 _MAX_CHANNELS = 8
 # Louder than this is not audio in -1...1 but integers sent as floats: worth a clear message.
 _MAX_AUDIO = 16.0
@@ -51,18 +56,17 @@ class Ingest:
         self.channels = spec.channels if channels is None else channels
         self.position = 0
         """Samples of the stream taken in so far, at its own rate."""
-        self._finished = False
+        self.finished = False
+        """Has the end of the stream been taken in?"""
         self._split = b""
         self._check_config()
         self._resampler = (
             None
             if self.sample_rate == spec.sample_rate
-            else soxr.ResampleStream(
-                self.sample_rate, spec.sample_rate, spec.channels, dtype="float32", quality="HQ"
-            )
+            else Resampler(self.sample_rate, spec.sample_rate, spec.channels)
         )
-        # Samples at the model's rate that have not left in a frame yet, [n, spec.channels].
-        self._pending: list[Float32] = []
+        # Samples at the model's rate that have not left in a frame yet, each [n, spec.channels].
+        self._pending: deque[Float32] = deque()
         self._pending_samples = 0
 
     def _check_config(self) -> None:
@@ -78,16 +82,14 @@ class Ingest:
                     f"stream has {self.channels} channels, expected 1 to {_MAX_CHANNELS}"
                 )
             return
-        if not spec.sample_rate <= self.sample_rate * _MAX_SENSOR_RATIO <= (
-            spec.sample_rate * _MAX_SENSOR_RATIO**2
-        ):
+        low = spec.sample_rate / _MAX_SENSOR_RATIO
+        high = spec.sample_rate * _MAX_SENSOR_RATIO
+        if not low <= self.sample_rate <= high:
             raise InvalidConfig(
-                f"sample rate is {self.sample_rate}, expected near {spec.sample_rate} Hz"
+                f"sample rate is {self.sample_rate}, expected {low:g} to {high:g} Hz"
             )
         if self.channels != spec.channels:
-            raise InvalidConfig(
-                f"stream has {self.channels} channels, model {spec.name!r} takes {spec.channels}"
-            )
+            raise InvalidConfig(f"stream has {self.channels} channels, expected {spec.channels}")
 
     @property
     def ready(self) -> int:
@@ -103,17 +105,20 @@ class Ingest:
         """Take in a chunk of any size.
 
         Bytes are read by the stream's encoding and may end inside a sample. Arrays hold whole
-        samples: floating point (full scale 1.0) or int16, [n] or [n, channels].
+        samples: floating point (full scale 1.0) or int16, [n] or [n, channels]. The data is
+        copied: the caller may reuse its buffer.
 
         Raises `InvalidAudio` on NaN, infinity or absurd levels, `InvalidShape` on wrong arrays;
         a refused chunk leaves the stream as it was.
         """
-        if self._finished:
+        if self.finished:
             raise InvalidAudio("data after the end of the stream, expected none")
         if isinstance(data, np.ndarray):
             samples, split = self._from_array(data), self._split
-        else:
+        elif isinstance(data, bytes | bytearray | memoryview):
             samples, split = self._from_bytes(bytes(data))
+        else:
+            raise InvalidShape(f"data is {type(data).__name__}, expected bytes or a numpy array")
         self._check_values(samples)
         self._split = split
         if len(samples):
@@ -125,10 +130,10 @@ class Ingest:
 
         Returns how many bytes of a split sample were dropped.
         """
-        if not self._finished:
-            self._finished = True
+        if not self.finished:
+            self.finished = True
             if self._resampler is not None:
-                self._append(np.zeros((0, self.spec.channels), np.float32), last=True)
+                self._store(self._resampler.flush())
             missing = -self._pending_samples % self.spec.hop
             if missing:
                 self._store(np.zeros((missing, self.spec.channels), np.float32))
@@ -137,11 +142,48 @@ class Ingest:
     def take(self, max_frames: int) -> Float32:
         """The next frames, at most `max_frames`: [T, S]."""
         frames = min(self.ready, max_frames)
-        samples = np.concatenate(self._pending) if self._pending else self._nothing()
-        used = frames * self.spec.hop
-        self._pending = [samples[used:]] if used < len(samples) else []
-        self._pending_samples -= used
-        return samples[:used].reshape(frames, self.spec.frame_size)
+        missing = frames * self.spec.hop
+        self._pending_samples -= missing
+        parts = [self._nothing()]
+        while missing:
+            part = self._pending.popleft()
+            if len(part) > missing:
+                rest = part[missing:]
+                # A view would keep the whole chunk in memory for the sake of its last samples.
+                self._pending.appendleft(rest.copy() if len(rest) < missing else rest)
+                part = part[:missing]
+            parts.append(part)
+            missing -= len(part)
+        # One chunk is the usual case, and needs no copy.
+        samples = parts[1] if len(parts) == 2 else np.concatenate(parts)
+        return samples.reshape(frames, self.spec.frame_size)
+
+    def memory(self) -> tuple[dict[str, Float32], int]:
+        """What the next chunk meets: arrays to save, and the resampler's phase.
+
+        Bytes of a split sample are not part of it: `position` counts whole samples.
+        """
+        arrays = {"pending": np.concatenate([self._nothing(), *self._pending])}
+        if self._resampler is None:
+            return arrays, 0
+        return arrays | {"history": self._resampler.history}, self._resampler.phase
+
+    def remember(
+        self, position: int, arrays: Mapping[str, NDArray[np.generic]], phase: int
+    ) -> None:
+        """Go on from what `memory` returned. Raises `InvalidShape` when it does not fit."""
+        expected = {"pending"} if self._resampler is None else {"pending", "history"}
+        if set(arrays) != expected:
+            raise InvalidShape(f"saved arrays are {sorted(arrays)}, expected {sorted(expected)}")
+        pending = arrays["pending"].astype(np.float32)
+        if pending.ndim != 2 or pending.shape[1] != self.spec.channels:
+            raise InvalidShape(
+                f"pending samples are {list(pending.shape)}, expected [n, {self.spec.channels}]"
+            )
+        if self._resampler is not None:
+            self._resampler.restore(arrays["history"].astype(np.float32), phase)
+        self.position, self._split = position, b""
+        self._pending, self._pending_samples = deque([pending]), len(pending)
 
     def _nothing(self) -> Float32:
         return np.zeros((0, self.spec.channels), np.float32)
@@ -165,17 +207,19 @@ class Ingest:
                 if self.channels == 1
                 else f"samples are {list(data.shape)}, expected [n, {self.channels}]"
             )
-        if samples.dtype == np.int16:
-            return samples.astype(np.float32) * np.float32(1 / 32768)
+        # C order, because the sum that mixes channels down depends on it in its last bit.
+        if samples.dtype.kind == "i" and samples.dtype.itemsize == 2:
+            return samples.astype(np.float32, order="C") * np.float32(1 / 32768)
         if samples.dtype.kind == "f":
-            return samples.astype(np.float32)
+            with np.errstate(over="ignore"):  # becomes infinity, which is refused
+                return samples.astype(np.float32, order="C")
         raise InvalidShape(f"samples are {samples.dtype}, expected float32, float64 or int16")
 
     def _check_values(self, samples: Float32) -> None:
         if not len(samples):
             return
-        # One pass finds both problems: NaN and infinity spread through the maximum.
-        peak = float(np.max(np.abs(samples)))
+        # NaN and infinity spread through minimum and maximum.
+        peak = float(np.maximum(samples.max(), -samples.min()))
         if not np.isfinite(peak):
             raise InvalidAudio("samples hold NaN or infinity, expected finite numbers")
         audio = self.spec.kind is ModelKind.AUDIO
@@ -189,13 +233,11 @@ class Ingest:
     def _mix(self, samples: Float32) -> Float32:
         if self.channels == self.spec.channels:
             return samples
-        return samples.mean(axis=1, keepdims=True, dtype=np.float32)
+        mono: Float32 = samples.mean(axis=1, keepdims=True, dtype=np.float32)
+        return mono
 
-    def _append(self, samples: Float32, *, last: bool = False) -> None:
-        if self._resampler is not None:
-            out = self._resampler.resample_chunk(samples, last=last)
-            samples = np.asarray(out, dtype=np.float32).reshape(-1, self.spec.channels)
-        self._store(samples)
+    def _append(self, samples: Float32) -> None:
+        self._store(samples if self._resampler is None else self._resampler.process(samples))
 
     def _store(self, samples: Float32) -> None:
         if len(samples):

@@ -32,7 +32,7 @@ _MAX_PHASES = 1024
 _FEW_PHASES = 8
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def _filters(up: int, down: int) -> Float32:
     """Filters [phases, taps] for output positions between two input samples, taps even."""
     phases = min(up, _MAX_PHASES)
@@ -60,6 +60,18 @@ class Resampler:
         self.history: Float32 = np.zeros((self._half - 1, channels), np.float32)
         self.phase = 0
         """Position of the next output behind `history[half - 1]`, in 1 / up of an input sample."""
+
+    def restore(self, history: Float32, phase: int) -> None:
+        """Go on from a saved `history` and `phase`. Raises `InvalidShape`."""
+        channels, most = self.history.shape[1], 2 * self._half
+        if history.ndim != 2 or history.shape[1] != channels or len(history) > most:
+            raise InvalidShape(
+                f"resampler history is {list(history.shape)}, "
+                f"expected [n, {channels}] with n at most {most}"
+            )
+        if not 0 <= phase <= self._up * self._down:
+            raise InvalidShape(f"resampler phase is {phase}, expected 0 to {self._up * self._down}")
+        self.history, self.phase = history, phase
 
     def process(self, samples: Float32) -> Float32:
         """The outputs [m, channels] that these samples [n, channels] complete."""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "Cell",
+    "EncoderSpec",
     "EventRule",
     "FrontEnd",
     "Head",
@@ -76,6 +77,14 @@ class SwitchSpec(_Frozen):
     max_period: float = Field(default=200.0, gt=2.0, description="Longest period, in frames")
     open_rate: float = Field(default=0.17, gt=0.0, le=1.0, description="Share open at the start")
 
+    @model_validator(mode="after")
+    def _periods_ascend(self) -> SwitchSpec:
+        if self.max_period < self.min_period:
+            raise ValueError(
+                f"longest period {self.max_period:g} is below the shortest {self.min_period:g}"
+            )
+        return self
+
 
 class LayerSpec(_Frozen):
     """One recurrent layer."""
@@ -111,6 +120,14 @@ class LogMelFrontEnd(_Frozen):
     offset: float = Field(default=12.0, description="Added to the natural log of the energy")
     scale: float = Field(default=0.2, description="Multiplies the shifted log energy")
 
+    @model_validator(mode="after")
+    def _usable(self) -> LogMelFrontEnd:
+        if not 0.0 <= self.f_min < self.f_max:
+            raise ValueError(f"bands span {self.f_min:g} to {self.f_max:g} Hz, expected upwards")
+        if self.n_fft < self.window:
+            raise ValueError(f"n_fft {self.n_fft} is shorter than window {self.window}")
+        return self
+
     @property
     def features(self) -> int:
         """F, the width of one frame after the front end."""
@@ -139,14 +156,26 @@ class ScaleFrontEnd(_Frozen):
 FrontEnd = Annotated[LogMelFrontEnd | ScaleFrontEnd, Field(discriminator="type")]
 
 
+class EncoderSpec(_Frozen):
+    """A causal convolution and a ReLU between front end and recurrent layers, at every frame.
+
+    A clocked neuron that opens every few frames would otherwise miss what lies between.
+    """
+
+    frames: int = Field(default=5, ge=2, le=50, description="Frames that one output looks at")
+    width: int = Field(default=64, ge=1, description="Outputs per frame")
+
+
 class EventRule(_Frozen):
     """When probabilities of one label become an event (see `surnn.events`)."""
 
     label: str
     on: float = Field(default=0.5, ge=0.0, le=1.0, description="Starts at or above this")
     off: float = Field(default=0.35, ge=0.0, le=1.0, description="Ends below this")
-    min_on: float = Field(default=0.1, ge=0.0, description="Seconds it must hold to start")
-    min_off: float = Field(default=0.3, ge=0.0, description="Seconds below `off` to end")
+    min_on: float = Field(
+        default=0.1, ge=0.0, le=3600.0, description="Seconds it must hold to start"
+    )
+    min_off: float = Field(default=0.3, ge=0.0, le=3600.0, description="Seconds below `off` to end")
 
     @model_validator(mode="after")
     def _hysteresis(self) -> EventRule:
@@ -180,6 +209,7 @@ class ModelSpec(_Frozen):
     hop: int = Field(gt=0, description="Samples per frame")
     channels: int = Field(default=1, ge=1, description="Channels of the stream")
     frontend: FrontEnd
+    encoder: EncoderSpec | None = None
     layers: tuple[LayerSpec, ...] = Field(min_length=1)
     labels: tuple[str, ...] = Field(min_length=1)
     head: Head
@@ -196,11 +226,19 @@ class ModelSpec(_Frozen):
             raise ValueError(f"event rules for {unknown}, but the labels are {list(self.labels)}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels repeat: {list(self.labels)}")
+        ruled = [rule.label for rule in self.events]
+        if len(set(ruled)) != len(ruled):
+            raise ValueError(f"event rules repeat: {ruled}, expected at most one for each label")
         if isinstance(self.frontend, LogMelFrontEnd):
             if self.channels != 1:
                 raise ValueError(f"a log-mel front end takes 1 channel, not {self.channels}")
             if self.frontend.window < self.hop:
                 raise ValueError(f"window {self.frontend.window} is shorter than hop {self.hop}")
+            if self.frontend.f_max > self.sample_rate / 2:
+                raise ValueError(
+                    f"f_max is {self.frontend.f_max:g} Hz, "
+                    f"expected at most half of {self.sample_rate}"
+                )
         elif self.frontend.features != self.channels:
             raise ValueError(
                 f"front end scales {self.frontend.features} channels of {self.channels}"
@@ -227,16 +265,24 @@ class ModelSpec(_Frozen):
         return 0
 
     @property
+    def features(self) -> int:
+        """F, the width of one frame as the recurrent layers and the switches see it."""
+        return self.encoder.width if self.encoder else self.frontend.features
+
+    @property
     def neurons(self) -> int:
         """Recurrent neurons in all layers: the updates that one frame could make."""
         return sum(layer.hidden for layer in self.layers)
 
     @property
     def states(self) -> tuple[StateSpec, ...]:
-        """What a session carries: frame counter, front end context, hidden states."""
+        """What a session carries: frame counter, past samples and features, hidden states."""
         states = [StateSpec(name="t", shape=(), dtype="int64")]
         if self.context:
             states.append(StateSpec(name="context", shape=(self.context,)))
+        if self.encoder:
+            shape = (self.encoder.frames - 1, self.frontend.features)
+            states.append(StateSpec(name="past", shape=shape))
         for i, layer in enumerate(self.layers):
             states.append(StateSpec(name=f"h{i}", shape=(layer.hidden,)))
         return tuple(states)

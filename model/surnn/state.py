@@ -1,12 +1,13 @@
 """Session states side by side: one array per kind of state, one row per session.
 
-A session holds a `Slot`: a row number and the generation of its tenancy. Releasing a slot
-starts a new generation, so a late result, a repeated release or a cancelled task can never
-reach the next tenant's state.
+A session holds a `Slot`: a row number and the generation of its tenancy. Each tenancy of any
+pool has a generation of its own, so a late result, a repeated release, a cancelled task or a slot
+of another pool can never reach a tenant's state.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from surnn.spec import StateSpec
 __all__ = ["Slot", "StateArrays", "StatePool"]
 
 StateArrays = dict[str, NDArray[np.generic]]
+
+_generations = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ class StatePool:
         self.arrays: StateArrays = {
             s.name: np.zeros((capacity, *s.shape), dtype=s.dtype) for s in self.states
         }
-        self._generation = [0] * capacity
-        self._live = [False] * capacity
+        self._tenants = [0] * capacity
+        """Generation of the tenant of each row; 0: the row is free."""
         self._free = list(range(capacity - 1, -1, -1))
 
     def __len__(self) -> int:
@@ -53,31 +56,30 @@ class StatePool:
         if not self._free:
             raise PoolFull(f"all {self.capacity} session slots are taken")
         index = self._free.pop()
-        self._live[index] = True
         for array in self.arrays.values():
             array[index] = 0
-        return Slot(index, self._generation[index])
+        slot = Slot(index, next(_generations))
+        self._tenants[index] = slot.generation
+        return slot
 
     def release(self, slot: Slot) -> None:
         """Give the row back. Releasing twice is harmless: the second call does nothing."""
         if self.holds(slot):
-            self._live[slot.index] = False
-            self._generation[slot.index] += 1
+            self._tenants[slot.index] = 0
             self._free.append(slot.index)
 
     def holds(self, slot: Slot) -> bool:
         """Is this tenancy still running?"""
-        return (
-            0 <= slot.index < self.capacity
-            and self._live[slot.index]
-            and self._generation[slot.index] == slot.generation
-        )
+        return 0 <= slot.index < self.capacity and self._tenants[slot.index] == slot.generation > 0
 
     def rows(self, slots: Sequence[Slot]) -> NDArray[np.intp]:
         """Row numbers [B] of live slots. Raises `StaleSlot`, or `InvalidShape` on repeats."""
         for slot in slots:
             if not self.holds(slot):
-                raise StaleSlot(f"slot {slot.index} generation {slot.generation} was released")
+                raise StaleSlot(
+                    f"slot {slot.index} of generation {slot.generation} is not held, "
+                    "expected a slot that was acquired here and not released"
+                )
         rows = np.fromiter((slot.index for slot in slots), dtype=np.intp, count=len(slots))
         if len(set(rows.tolist())) != len(rows):
             raise InvalidShape("a session appears twice in one batch, expected once")
@@ -89,28 +91,35 @@ class StatePool:
         return {name: array[rows] for name, array in self.arrays.items()}
 
     def scatter(self, slots: Sequence[Slot], new: Mapping[str, NDArray[np.generic]]) -> None:
-        """Write states [B, *shape] back into these slots."""
+        """Write states [B, *shape] back into these slots.
+
+        Raises `StaleSlot` or `InvalidShape` before any state changes.
+        """
         rows = self.rows(slots)
+        self._check(new, (len(rows),))
         for name, array in self.arrays.items():
             array[rows] = new[name]
 
     def read(self, slot: Slot) -> StateArrays:
         """A snapshot of one session's state."""
-        return {name: array[0] for name, array in self.gather([slot]).items()}
+        (row,) = self.rows([slot])
+        return {name: np.array(array[row]) for name, array in self.arrays.items()}
 
     def write(self, slot: Slot, snapshot: Mapping[str, NDArray[np.generic]]) -> None:
         """Restore a snapshot made by `read`. Raises `InvalidShape` when it does not fit."""
-        self.rows([slot])
+        (row,) = self.rows([slot])
+        self._check(snapshot, ())
+        for name, array in self.arrays.items():
+            array[row] = snapshot[name]
+
+    def _check(self, new: Mapping[str, NDArray[np.generic]], batch: tuple[int, ...]) -> None:
+        if set(new) != set(self.arrays):
+            raise InvalidShape(f"states are {sorted(new)}, expected {sorted(self.arrays)}")
         for spec in self.states:
-            seen = snapshot.get(spec.name)
-            if seen is None:
+            seen, shape = new[spec.name], batch + spec.shape
+            # Assignment would broadcast and cast: it must fit as it is.
+            if seen.shape != shape or seen.dtype != np.dtype(spec.dtype):
                 raise InvalidShape(
-                    f"snapshot holds {sorted(snapshot)}, expected also {spec.name!r}"
+                    f"state {spec.name!r} is {seen.dtype} {list(seen.shape)}, "
+                    f"expected {spec.dtype} {list(shape)}"
                 )
-            if seen.shape != spec.shape or seen.dtype != np.dtype(spec.dtype):
-                raise InvalidShape(
-                    f"state {spec.name!r} is {seen.dtype} {seen.shape}, "
-                    f"expected {spec.dtype} {spec.shape}"
-                )
-        for spec in self.states:
-            self.arrays[spec.name][slot.index] = snapshot[spec.name]

@@ -17,11 +17,13 @@ _BLOCK = 1000
 
 
 class Stream:
-    """One stream of one model. Made by `surnn.Model.stream`.
+    """One stream of one model. Made by `surnn.Model.stream`, and closed at the end of a block:
 
         with model.stream(sample_rate=48_000) as stream:
             for chunk in stream.feed(pcm):
                 print(chunk.events, chunk.sparsity.open_rate)
+
+    Not thread-safe: one thread at a time may use a stream.
     """
 
     def __init__(self, runtime: Runtime, config: StreamConfig) -> None:
@@ -51,9 +53,7 @@ class Stream:
     def finish(self) -> tuple[list[ChunkResult], list[Event]]:
         """End the stream: the last results, and end events for the spans still open."""
         if dropped := self._session.finish():
-            warnings.warn(
-                f"stream ended inside a sample: {dropped} bytes dropped", stacklevel=2
-            )
+            warnings.warn(f"stream ended inside a sample: {dropped} bytes dropped", stacklevel=2)
         return self._drain(), self._session.close_events()
 
     def close(self) -> None:

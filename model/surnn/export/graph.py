@@ -24,8 +24,9 @@ from surnn.clock import (
     increments,
 )
 from surnn.export.builder import GraphBuilder
+from surnn.fingerprint import fingerprint
 from surnn.frontend import LOG_FLOOR, dft_matrix
-from surnn.runtimes.onnx import METADATA_KEY
+from surnn.runtimes.onnx import FINGERPRINT_KEY, METADATA_KEY
 from surnn.spec import LogMelFrontEnd, ModelSpec, ScaleFrontEnd, SwitchMode
 
 __all__ = ["SATURATION", "build"]
@@ -54,6 +55,9 @@ def build(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     else:
         features = _scale(g, spec.frontend, frames)
 
+    if spec.encoder:
+        features, new["past"] = _encoder(g, spec, weights, features, state["past"], lengths)
+
     frame = g.op("Add", g.op("Unsqueeze", state["t"], g.ints(1)), offsets)  # [B, T]
     x, opened, hidden = features, [], []
     for i, layer in enumerate(spec.layers):
@@ -71,7 +75,10 @@ def build(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
     g.output("opened", g.op("Concat", *opened, axis=2), "float32", ["batch", "time", layers])
     for s in spec.states:
         g.output(f"next_{s.name}", new[s.name], s.dtype, ["batch", *s.shape])
-    return g.model(spec.name, {METADATA_KEY: spec.model_dump_json()})
+    return g.model(
+        spec.name,
+        {METADATA_KEY: spec.model_dump_json(), FINGERPRINT_KEY: fingerprint(spec, weights)},
+    )
 
 
 def _log_mel(
@@ -104,6 +111,27 @@ def _log_mel(
 def _scale(g: GraphBuilder, front: ScaleFrontEnd, frames: str) -> str:
     centred = g.op("Sub", frames, g.const(front.mean, np.float32))
     return g.op("Mul", centred, g.const(front.scale, np.float32))
+
+
+def _encoder(
+    g: GraphBuilder, spec: ModelSpec, weights: Weights, features: str, past: str, lengths: str
+) -> tuple[str, str]:
+    """Encoded frames [B, T, width] and the next past: `surnn.nn.encoder.Encoder`."""
+    assert spec.encoder
+    joined = g.op("Concat", past, features, axis=1)
+    encoded = g.op(
+        "Conv",
+        g.op("Transpose", joined, perm=[0, 2, 1]),
+        g.const(weights["encoder.conv.weight"], np.float32, "encoder"),
+        g.const(weights["encoder.conv.bias"], np.float32),
+        kernel_shape=[spec.encoder.frames],
+    )
+    encoded = g.op("Transpose", g.op("Relu", encoded), perm=[0, 2, 1])
+    offsets = g.const(np.arange(spec.encoder.frames - 1), np.int64)
+    behind = g.op("Add", g.op("Unsqueeze", lengths, g.ints(1)), offsets)  # [B, frames - 1]
+    shape = g.op("Shape", past)
+    behind = g.op("Expand", g.op("Unsqueeze", behind, g.ints(2)), shape)
+    return encoded, g.op("GatherElements", joined, behind, axis=1)
 
 
 def _gate(

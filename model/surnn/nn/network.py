@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from surnn.errors import InvalidShape
 from surnn.nn.cells.sugru import SuGRU
+from surnn.nn.encoder import Encoder
 from surnn.nn.features import build_front_end
 from surnn.nn.switches import Switch
 from surnn.spec import ModelSpec
@@ -40,22 +41,24 @@ class Layer(nn.Module):
         super().__init__()
         layer = spec.layers[index]
         self.group = layer.switch.group
-        self.switch = Switch(layer.switch, spec.frontend.features, layer.switches)
+        self.switch = Switch(layer.switch, spec.features, layer.switches)
         self.cell = SuGRU(inputs, layer.hidden)
 
 
 class Network(nn.Module):
     """The model that a spec describes.
 
-    Each layer reads the one below; every switch reads the front end's features and the frame
-    number; the head reads all layers, so slow neurons of lower layers reach it directly.
+    Each layer reads the one below; every switch reads the features (of the encoder, if there is
+    one) and the frame number; the head reads all layers, so slow neurons of lower layers reach it
+    directly.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         self.front_end = build_front_end(spec)
-        widths = [spec.frontend.features, *(layer.hidden for layer in spec.layers)]
+        self.encoder = Encoder(spec.frontend.features, spec.encoder) if spec.encoder else None
+        widths = [spec.features, *(layer.hidden for layer in spec.layers)]
         self.layers = nn.ModuleList(Layer(spec, i, inputs) for i, inputs in enumerate(widths[:-1]))
         self.head = nn.Linear(spec.neurons, len(spec.labels))
 
@@ -92,6 +95,8 @@ class Network(nn.Module):
         new: State = {"t": state["t"] + lengths}
         if "context" in state:
             new["context"] = context
+        if self.encoder is not None:
+            features, new["past"] = self.encoder(features, state["past"], lengths)
         x, gates, pre, hidden = features, [], [], []
         for i, layer in enumerate(self.stack):
             gate, a = layer.switch(state["t"], features)

@@ -33,6 +33,8 @@ class Runtime(Protocol):
 
     name: str
     spec: ModelSpec
+    fingerprint: str
+    """Names the weights: states saved under one fingerprint belong to no other."""
 
     def new_pool(self, capacity: int) -> StatePool:
         """A pool for the states of up to `capacity` sessions, where this runtime wants them."""

@@ -12,7 +12,7 @@ closed, so the padding cannot reach its state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,12 @@ from surnn.spec import ModelSpec
 from surnn.state import Slot, StatePool
 from surnn.types import Float32
 
-__all__ = ["METADATA_KEY", "OnnxRuntime", "pad_batch"]
+__all__ = ["FINGERPRINT_KEY", "METADATA_KEY", "OnnxRuntime", "pad_batch"]
 
 METADATA_KEY = "surnn"
 """Where an exported graph keeps its `ModelSpec` as JSON."""
+FINGERPRINT_KEY = "surnn.fingerprint"
+"""Where it keeps the fingerprint of its weights."""
 
 
 class OnnxRuntime:
@@ -51,18 +53,11 @@ class OnnxRuntime:
             )
         except Exception as error:
             raise CorruptModel(f"{label} cannot be loaded: {error}") from error
-        self.spec = self._read_spec(label)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.spec = _read_spec(metadata, label)
+        self.fingerprint = metadata.get(FINGERPRINT_KEY, "")
         self._check_signature(label)
         self._outputs = ["logits", "opened", *(f"next_{s.name}" for s in self.spec.states)]
-
-    def _read_spec(self, label: str) -> ModelSpec:
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY not in metadata:
-            raise CorruptModel(f"{label} has no {METADATA_KEY!r} metadata, expected a surnn export")
-        try:
-            return ModelSpec.model_validate_json(metadata[METADATA_KEY])
-        except ValidationError as error:
-            raise CorruptModel(f"{label} has an unreadable spec: {error}") from error
 
     def _check_signature(self, label: str) -> None:
         seen = {i.name for i in self._session.get_inputs()}
@@ -90,6 +85,16 @@ class OnnxRuntime:
             FrameBlock(logits[i, :count], opened[i, :count])
             for i, count in enumerate(lengths.tolist())
         ]
+
+
+def _read_spec(metadata: Mapping[str, str], label: str) -> ModelSpec:
+    for key in (METADATA_KEY, FINGERPRINT_KEY):
+        if key not in metadata:
+            raise CorruptModel(f"{label} has no {key!r} metadata, expected a surnn export")
+    try:
+        return ModelSpec.model_validate_json(metadata[METADATA_KEY])
+    except ValidationError as error:
+        raise CorruptModel(f"{label} has an unreadable spec: {error}") from error
 
 
 def pad_batch(frames: Sequence[Float32], size: int) -> tuple[Float32, np.ndarray]:
