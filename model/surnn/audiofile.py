@@ -1,0 +1,151 @@
+"""Audio files as blocks of samples, in constant memory: WAV, FLAC, Ogg, Opus, MP3, AIFF, AU."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from types import TracebackType
+from typing import BinaryIO
+
+import soundfile
+
+from surnn.errors import InvalidAudio
+from surnn.sources import Source, open_source
+from surnn.types import Float32
+
+__all__ = ["AudioFile"]
+
+_EXPECTED = "expected WAV, FLAC, Ogg, Opus, MP3, AIFF or AU"
+# libsndfile's log, where a header promises more than the file holds.
+_SHORT_DATA = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+# Writers that cannot seek back leave a size like 0x7FFFFFFF or 0xFFFFFFFF: no promise at all.
+_UNKNOWN_SIZE = 0x7FFF_0000
+_PADDING = 8
+"""Bytes of samples that may be missing: alignment that some writers leave out."""
+
+
+class AudioFile:
+    """An open audio file.
+
+        with AudioFile("call.flac") as audio:
+            for block in audio.blocks():
+                ...
+
+    Args:
+        source: a path, an open binary file that can seek, or a pair of a name and such a file.
+            A file that was passed open stays open.
+        name: what messages call the file; its own name when None.
+
+    Raises `InvalidAudio`, naming the file without its folder.
+    """
+
+    def __init__(self, source: Source | BinaryIO, name: str | None = None) -> None:
+        if not isinstance(source, str | os.PathLike | tuple):
+            source = (name or "audio", source)
+        self._file, self.name, self._ours = open_source(source, name)
+        try:
+            self._sound = self._open()
+        except BaseException:
+            if self._ours:
+                self._file.close()
+            raise
+
+    def _open(self) -> soundfile.SoundFile:
+        # soundfile goes by a file's own name here, and would ask for the layout of the samples.
+        if f"{getattr(self._file, 'name', '')}".lower().endswith(".raw"):
+            raise InvalidAudio(f"{self.name} is raw samples without a header, {_EXPECTED}")
+        try:
+            sound = soundfile.SoundFile(self._file)
+        except soundfile.LibsndfileError as error:
+            raise InvalidAudio(
+                f"{self.name} cannot be read as audio ({_reason(error)}): "
+                f"it begins with {self._beginning()}, {_EXPECTED}"
+            ) from None
+        try:
+            if not sound.frames:
+                raise InvalidAudio(f"{self.name} holds no samples, expected at least one")
+            promised = _SHORT_DATA.search(sound.extra_info)
+            if promised is not None:
+                expected, seen = int(promised[1]), int(promised[2])
+                if seen + _PADDING < expected < _UNKNOWN_SIZE:
+                    raise InvalidAudio(
+                        f"{self.name} is cut off: {seen} bytes of samples, expected {expected}"
+                    )
+        except BaseException:
+            sound.close()
+            raise
+        return sound
+
+    def _beginning(self) -> str:
+        self._file.seek(0)
+        head = self._file.read(16)
+        printable = head.isascii() and head.translate(None, b"\r\n\t").decode("ascii").isprintable()
+        return f"the text {head.decode('ascii')!r}" if printable else f"bytes {head.hex(' ')}"
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples per second."""
+        return int(self._sound.samplerate)
+
+    @property
+    def channels(self) -> int:
+        """Interleaved channels."""
+        return int(self._sound.channels)
+
+    @property
+    def frames(self) -> int:
+        """Samples of each channel."""
+        return int(self._sound.frames)
+
+    def blocks(self, seconds: float = 10.0) -> Iterator[Float32]:
+        """The samples from the first to the last, in blocks [n, channels] at full scale 1.0.
+
+        Raises `InvalidAudio` where the file turns out to be damaged or cut off.
+        """
+        size = max(1, round(seconds * self.sample_rate))
+        done = 0
+        self._sound.seek(0)
+        while done < self.frames:
+            try:
+                block: Float32 = self._sound.read(
+                    min(size, self.frames - done), dtype="float32", always_2d=True
+                )
+            except soundfile.LibsndfileError as error:
+                raise InvalidAudio(
+                    f"{self.name} is damaged after {done / self.sample_rate:.3f} s "
+                    f"({_reason(error)}), expected {self._length()}"
+                ) from None
+            if not len(block):
+                raise InvalidAudio(
+                    f"{self.name} ends after {done / self.sample_rate:.3f} s, "
+                    f"expected {self._length()}"
+                )
+            done += len(block)
+            yield block
+
+    def _length(self) -> str:
+        return f"{self.frames / self.sample_rate:.3f} s"
+
+    def close(self) -> None:
+        """Close the file. Closing twice is harmless."""
+        self._sound.close()
+        if self._ours:
+            self._file.close()
+
+    def __enter__(self) -> AudioFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    # The error's own text would name the file with its folder.
+    text = str(error.error_string).removeprefix("Error : ").strip()
+    return text.rstrip(".")
