@@ -1,0 +1,126 @@
+"""Training: from folders of labelled recordings to a model that the server can run.
+
+`train` does everything: mixes data, trains, validates, chooses thresholds, exports, plots, and
+writes a model card. Needs the `torch` extra; nothing on the serving path imports this package.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from surnn import checkpoint
+from surnn.errors import InvalidConfig
+from surnn.nn import Network
+from surnn.train.config import Config, read_config
+from surnn.train.loop import Fit, fit
+from surnn.train.task import Report, Task
+
+__all__ = ["train"]
+
+
+def train(
+    config_path: Path | str,
+    data_root: Path | str | None,
+    out_dir: Path | str,
+    *,
+    minutes: float | None = None,
+    progress: bool = True,
+) -> Path:
+    """Run a training config and write a complete model folder.
+
+    Args:
+        config_path: a TOML file (see `surnn.train.config`).
+        data_root: folder of the data sets; None: the config's `data`.
+        out_dir: made if missing; gets model.onnx, model.safetensors, spec.json, metrics.json,
+            README.md (the model card) and PNG figures.
+        minutes: instead of the config's training time.
+        progress: show a progress bar on stderr.
+
+    Returns `out_dir`. Raises `InvalidConfig`, `InvalidInput` or `InvalidAudio` on bad configs and
+    data, `SurnnError` when training diverges.
+    """
+    path, out = Path(config_path), Path(out_dir)
+    config = read_config(path)
+    if minutes is not None:
+        if minutes <= 0:
+            raise InvalidConfig(f"minutes is {minutes:g}, expected more than 0")
+        budget = config.budget.model_copy(update={"minutes": minutes})
+        config = config.model_copy(update={"budget": budget})
+    root = data_root if data_root is not None else config.data
+    if root is None:
+        raise InvalidConfig(f"{path}: no data folder: give one, or set `data` in the config")
+    task = _task(config, Path(root))
+    out.mkdir(parents=True, exist_ok=True)
+
+    def keep(network: Network, report: Report) -> None:
+        _finish(task, network, report)
+        checkpoint.save(network, out)
+
+    found = fit(task, config, progress=progress, keep=keep)
+    report = task.validate(found.network, final=True)
+    found.report = report
+    _finish(task, found.network, report)
+    network = found.network
+    figures = _figures(config, task, found)
+    network.spec = network.spec.model_copy(
+        update={
+            "metrics": report.figures.get("main", {}),
+            "training": {
+                "config": path.name,
+                "seed": config.seed,
+                "steps": len(found.history.steps),
+                "minutes": round(found.history.seconds / 60.0, 1),
+                "data": task.licences(),
+            },
+        }
+    )
+    checkpoint.save(network, out)
+    (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
+    _publish(path, config, found, figures, out)
+    return out
+
+
+def _publish(path: Path, config: Config, found: Fit, figures: dict[str, object], out: Path) -> None:
+    """Everything that is made from a trained network."""
+    # Imported here: export needs onnx, plots need matplotlib, and neither is needed to train.
+    from surnn.export import export
+    from surnn.train.card import write_card
+    from surnn.train.plots import write_plots
+
+    export(found.network, out)
+    images = write_plots(found, out)
+    write_card(path, config, found.network.spec, figures, images, out)
+
+
+def _task(config: Config, root: Path) -> Task:
+    if not root.is_dir():
+        raise InvalidConfig(f"data folder {root} is not a folder")
+    if config.task == "voice":
+        from surnn.train.voice import VoiceTask
+
+        return VoiceTask(config, root)
+    from surnn.train.sensor import SensorTask
+
+    return SensorTask(config, root)
+
+
+def _finish(task: Task, network: Network, report: Report) -> None:
+    network.spec = task.finished_spec(network, report)
+
+
+def _figures(config: Config, task: Task, found: Fit) -> dict[str, object]:
+    history = found.history
+    return found.report.figures | {
+        "training": {
+            "steps": len(history.steps),
+            "clips": history.clips,
+            "hours_of_audio": round(history.clips * config.budget.seconds / 3600.0, 2),
+            "minutes": round(history.seconds / 60.0, 2),
+            "final_loss": sum(history.loss[-50:]) / max(len(history.loss[-50:]), 1),
+            "parameters": sum(p.numel() for p in found.network.parameters()),
+            "finished": time.strftime("%Y-%m-%d", time.gmtime()),
+        },
+        "data": task.licences(),
+    }

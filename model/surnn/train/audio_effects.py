@@ -1,0 +1,90 @@
+"""What rooms, telephones and sound cards do to audio: functions of float32 signals [n]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from surnn.types import Float32
+
+__all__ = [
+    "band_response",
+    "equaliser_response",
+    "filtered",
+    "mu_law",
+    "quantised",
+    "reverberant",
+    "stretched",
+]
+
+_MU = 255.0
+
+
+def filtered(samples: Float32, response: Float32) -> Float32:
+    """Multiply the spectrum by a response [n // 2 + 1]. Circular: ends meet, delay is zero."""
+    out: Float32 = np.fft.irfft(np.fft.rfft(samples) * response, len(samples)).astype(np.float32)
+    return out
+
+
+def band_response(n: int, rate: int, low: float, high: float) -> Float32:
+    """A band-pass of raised-cosine edges, as a response [n // 2 + 1]; hertz. low 0: low-pass."""
+    hertz = np.fft.rfftfreq(n, 1.0 / rate).astype(np.float32)
+    edge = np.clip((high - hertz) / (0.06 * high), 0.0, 1.0)
+    response = 0.5 - 0.5 * np.cos(np.pi * edge)
+    if low > 0:
+        edge = np.clip((hertz - 0.7 * low) / (0.3 * low), 0.0, 1.0)
+        response *= 0.5 - 0.5 * np.cos(np.pi * edge)
+    shape: Float32 = response.astype(np.float32)
+    return shape
+
+
+def equaliser_response(rng: np.random.Generator, n: int, rate: int, depth_db: float) -> Float32:
+    """Another microphone: a smooth random response [n // 2 + 1] within ±depth_db."""
+    hertz = np.maximum(np.fft.rfftfreq(n, 1.0 / rate), 20.0)
+    knots = np.geomspace(60.0, rate / 2.0, 7)
+    gains = rng.normal(0.0, depth_db / 2.0, len(knots)).clip(-depth_db, depth_db)
+    # Interpolated on a coarse grid first: np.interp over every bin would cost more than the FFT.
+    coarse = np.geomspace(20.0, rate / 2.0, 128)
+    curve = 10.0 ** (np.interp(np.log(coarse), np.log(knots), gains) / 20.0)
+    response: Float32 = np.interp(hertz, coarse, curve).astype(np.float32)
+    return response
+
+
+def reverberant(rng: np.random.Generator, samples: Float32, rate: int) -> Float32:
+    """The signal in a room: exponentially decaying noise behind the direct sound."""
+    decay_seconds = rng.uniform(0.1, 0.6)
+    length = int(0.7 * decay_seconds * rate)
+    t = np.arange(length, dtype=np.float32) / rate
+    tail = rng.standard_normal(length, dtype=np.float32)
+    tail *= np.exp(np.float32(-6.9 / decay_seconds) * t)
+    direct_db = rng.uniform(-3.0, 12.0)
+    tail *= np.float32(10.0 ** (-direct_db / 20.0) / np.sqrt(np.sum(np.square(tail)) + 1e-9))
+    tail[: int(0.002 * rate)] = 0.0
+    tail[0] = 1.0
+    n = -(-(len(samples) + length) // 8000) * 8000
+    wet = np.fft.irfft(np.fft.rfft(samples, n) * np.fft.rfft(tail, n), n)
+    return wet[: len(samples)].astype(np.float32)
+
+
+def stretched(samples: Float32, factor: float) -> Float32:
+    """Played `factor` times as long, and lower: another speaker at another pace."""
+    positions = np.arange(round(len(samples) * factor), dtype=np.float32) / np.float32(factor)
+    whole = np.minimum(positions.astype(np.int64), len(samples) - 2)
+    part = positions - whole.astype(np.float32)
+    out: Float32 = samples[whole] * (1.0 - part) + samples[whole + 1] * part
+    return out
+
+
+def mu_law(samples: Float32) -> Float32:
+    """Through the 255 values of mu-law, as a telephone line (continuous form of G.711)."""
+    squeezed = np.sign(samples) * np.log1p(_MU * np.minimum(np.abs(samples), 1.0)) / np.log1p(_MU)
+    code = np.round(squeezed * 127.0) / 127.0
+    expanded: NDArray[np.float64] = np.sign(code) * np.expm1(np.abs(code) * np.log1p(_MU)) / _MU
+    return expanded.astype(np.float32)
+
+
+def quantised(samples: Float32) -> Float32:
+    """Rounded to 16 bits and clipped at full scale."""
+    whole = np.clip(np.round(samples * 32768.0), -32768.0, 32767.0)
+    out: Float32 = (whole / 32768.0).astype(np.float32)
+    return out

@@ -1,0 +1,197 @@
+"""The model card: README.md of a trained model, rendered from its config and measured figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from surnn.errors import UnknownModel
+from surnn.spec import LogMelFrontEnd, ModelSpec
+from surnn.train.config import Config, read_config
+
+__all__ = ["FIGURES", "rewrite_card", "write_card"]
+
+FIGURES = {
+    "Learning curve": "learning.png",
+    "ROC": "roc.png",
+    "Switches": "switches.png",
+    "Confusion": "confusion.png",
+    "Open rate": "open_rate.png",
+}
+"""Title and file name of every figure, in the order of the card."""
+
+_NAMES = {
+    "auc": "AUC",
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "miss_rate": "miss rate",
+    "false_alarm_rate": "false alarm rate",
+    "open_rate": "open rate",
+    "open_rate_speech": "open rate in speech",
+    "open_rate_nonspeech": "open rate elsewhere",
+    "open_rate_digital_silence": "open rate in digital silence",
+}
+
+
+def write_card(
+    path: Path,
+    config: Config,
+    spec: ModelSpec,
+    figures: Mapping[str, Any],
+    images: Mapping[str, str],
+    out: Path,
+) -> Path:
+    """Write `README.md` into `out`.
+
+    Args:
+        path: the config file, named in the command.
+        config: what was trained.
+        spec: of the finished model.
+        figures: the content of metrics.json.
+        images: title → file name.
+        out: the model's folder.
+    """
+    lines = [f"# {spec.name}: {spec.description}", "", *_about(spec), "", *_layers(spec)]
+    lines += ["", "## Measured", "", *_headline(config, figures)]
+    if groups := figures.get("groups"):
+        lines += ["", *_groups(groups)]
+    for title, name in images.items():
+        lines += ["", f"![{title}]({name})"]
+    lines += ["", "## Training", "", *_training(path, spec, figures)]
+    lines += ["", "## Data", "", *_data(figures.get("data", ()))]
+    target = out / "README.md"
+    target.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    return target
+
+
+def _about(spec: ModelSpec) -> list[str]:
+    front = spec.frontend
+    rate = f"{spec.sample_rate} Hz"
+    if isinstance(front, LogMelFrontEnd):
+        how = f"{front.bands} log-mel bands from the last {front.window} samples, no look-ahead"
+    else:
+        how = f"{spec.channels} channels, shifted and scaled"
+    if spec.encoder is not None:
+        how += f"; encoder over {spec.encoder.frames} frames, {spec.encoder.width} wide"
+    rules = [
+        f"{r.label}: starts at {r.on:g} held for {r.min_on:g} s, ends below {r.off:g} for "
+        f"{r.min_off:g} s"
+        for r in spec.events
+    ]
+    lines = [
+        f"- **Input:** {rate}, one frame every {1000.0 / spec.frame_rate:g} ms; {how}.",
+        f"- **Output:** {', '.join(spec.labels)} ({spec.head.value}), in every frame; "
+        f"frame threshold {spec.threshold:g}.",
+    ]
+    lines += [f"- **Events:** {'; '.join(rules)}."] if rules else []
+    lines.append(f"- **Licence of the weights:** {spec.licence or 'not stated'}.")
+    return lines
+
+
+def _layers(spec: ModelSpec) -> list[str]:
+    rows = [
+        (
+            str(i + 1),
+            layer.cell.value,
+            str(layer.hidden),
+            layer.switch.mode.value,
+            str(layer.switch.group),
+            f"{layer.switch.min_period:g} to {layer.switch.max_period:g}",
+        )
+        for i, layer in enumerate(spec.layers)
+    ]
+    head = ("layer", "cell", "neurons", "switch", "neurons per switch", "periods (frames)")
+    return _table(head, rows)
+
+
+def _headline(config: Config, figures: Mapping[str, Any]) -> list[str]:
+    held = (
+        "Held-out speakers of the first validation set in held-out noise and music at 0 to 20 dB"
+        if config.task == "voice"
+        else "Held-out subjects"
+    )
+    main = figures.get("main", {})
+    rows = [(_NAMES.get(k, k.replace("_", " ")), _number(v)) for k, v in main.items()]
+    return [
+        f"{held}, frame by frame; `metrics.json` holds all figures.",
+        "",
+        *_table(("measure", "value"), rows),
+    ]
+
+
+def _groups(groups: Iterable[Mapping[str, Any]]) -> list[str]:
+    groups = list(groups)
+    keys = [k for k in _NAMES if any(k in row for row in groups)]
+    rows = []
+    for row in groups:
+        name = str(row["group"])
+        if "snr_db" in row:
+            snr = row["snr_db"]
+            name += "" if snr is None else f", {snr:g} dB"
+        rows.append((name, *(_number(row.get(k)) for k in keys)))
+    return _table(("held-out streams", *(_NAMES[k] for k in keys)), rows)
+
+
+def _training(path: Path, spec: ModelSpec, figures: Mapping[str, Any]) -> list[str]:
+    run = figures["training"]
+    return [
+        "```",
+        f"surnn train {path.name} --data DIR --out {spec.name}",
+        "```",
+        "",
+        f"{run['steps']} steps, {run['minutes']:g} minutes, {run['parameters']:,} parameters, "
+        f"{run['clips']:,} clips ({run['hours_of_audio']:g} hours of signal, no clip twice the "
+        f"same), seed {spec.training.get('seed')}, {run['finished']}.",
+    ]
+
+
+def _data(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    rows = list(rows)
+    lines = _table(
+        ("used for", "set", "kind", "part", "licence"),
+        [
+            (r["role"], r.get("source") or r["folder"], r["kind"], r["part"], r["licence"])
+            for r in rows
+        ],
+    )
+    used = {r["licence"] for r in rows if r["role"] == "train"}
+    if any("-SA" in licence for licence in used):
+        lines += [
+            "",
+            "Some training material is under a share-alike licence. The model holds none of it and "
+            "we do not regard the weights as an adaptation of it; who sees this differently can "
+            "train again without these sets: they are listed one by one in the config.",
+        ]
+    return lines
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _number(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def rewrite_card(config_path: Path | str, out: Path | str) -> Path:
+    """Write the card of a trained model again, from its spec, metrics.json and the config.
+
+    Raises `UnknownModel` when the folder holds no trained model.
+    """
+    path, folder = Path(config_path), Path(out)
+    config = read_config(path)
+    try:
+        spec = ModelSpec.model_validate_json((folder / "spec.json").read_text(encoding="utf-8"))
+        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UnknownModel(f"{folder} holds no {Path(error.filename).name}") from None
+    if config.audio is not None:
+        figures["data"] = [item.described() for item in config.audio.sets]
+    images = {title: name for title, name in FIGURES.items() if (folder / name).is_file()}
+    return write_card(path, config, spec, figures, images, folder)

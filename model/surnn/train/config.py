@@ -1,0 +1,226 @@
+"""A training run as one TOML file: what to learn from, what to build, how long to train."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from surnn.errors import InvalidConfig
+from surnn.spec import EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
+
+__all__ = [
+    "AudioConfig",
+    "Budget",
+    "Config",
+    "DataSet",
+    "LossConfig",
+    "MixConfig",
+    "ModelConfig",
+    "Optimiser",
+    "SensorConfig",
+    "SensorMix",
+    "ValidConfig",
+    "read_config",
+]
+
+Span = tuple[float, float]
+"""Lowest and highest value; one is drawn between them."""
+Chance = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(_Table):
+    """The model to build; the rest of its spec comes out of the training."""
+
+    name: str
+    version: str = "1"
+    description: str = ""
+    licence: str = ""
+    sample_rate: int = 16_000
+    hop: int = 160
+    labels: tuple[str, ...] = ("speech",)
+    head: Head = Head.SIGMOID
+    frontend: LogMelFrontEnd = LogMelFrontEnd()
+    encoder: EncoderSpec | None = None
+    layers: tuple[LayerSpec, ...]
+    events: tuple[EventRule, ...] = ()
+
+
+class Optimiser(_Table):
+    """AdamW with one warm-up and a cosine down to `final_lr` at the end of the budget."""
+
+    lr: float = Field(default=4e-3, gt=0)
+    switch_lr: float = Field(default=4e-3, gt=0, description="For the parameters of the switches")
+    final_lr: float = Field(default=0.01, ge=0, le=1, description="As a share of lr")
+    warmup: float = Field(default=0.05, ge=0, le=0.5, description="As a share of the budget")
+    weight_decay: float = Field(default=1e-4, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    average: float = Field(
+        default=0.998, ge=0, lt=1, description="Decay of the running mean of weights; 0: none"
+    )
+
+
+class Budget(_Table):
+    """When to stop, whichever comes first, and how much to do at a time.
+
+    A run that ends by its steps can be repeated exactly; one that ends by the clock cannot.
+    """
+
+    minutes: float = Field(default=40.0, gt=0)
+    steps: int = Field(default=1_000_000, gt=0)
+    batch: int = Field(default=32, gt=0, description="B")
+    seconds: float = Field(default=6.0, gt=0, description="Length of a training clip")
+    carry_state: Chance = Field(
+        default=0.0, description="Share of clips that go on from the state of an earlier clip"
+    )
+    validate_steps: int = Field(default=300, gt=0, description="Steps between validations")
+    threads: int = Field(default=1, gt=0)
+
+
+class LossConfig(_Table):
+    """What is minimised beside the cross entropy."""
+
+    edge_frames: int = Field(default=2, ge=0, description="Frames beside an edge that don't count")
+    skip_frames: int = Field(default=10, ge=0, description="Frames at the start that don't count")
+    open_target: float = Field(default=0.2, gt=0, le=1, description="Of each layer's mean")
+    open_weight: float = Field(default=0.0, ge=0)
+    margin_weight: float = Field(
+        default=0.0, ge=0, description="Pushes switches shut where no label holds (audio)"
+    )
+    class_weights: tuple[float, ...] | None = None
+
+
+class DataSet(_Table):
+    """One folder of recordings and the part of it that is used."""
+
+    folder: str
+    kind: Literal["speech", "noise", "music"]
+    role: Literal["train", "valid"]
+    licence: str
+    files: tuple[str, ...] | None = Field(default=None, description="Only these; None: all")
+    where: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="Values that columns of clips.csv must have"
+    )
+    part: Span = Field(default=(0.0, 1.0), description="From and to: shares of the clips, in order")
+    find_speech: bool = Field(
+        default=False, description="Find segments by energy: the folder has no segments.csv"
+    )
+    weight: float = Field(default=1.0, gt=0, description="How often it is drawn")
+    source: str = Field(default="", description="Where others find it: for the model card")
+
+    def described(self) -> dict[str, str]:
+        """A row for the model card."""
+        words = [", ".join(self.files)] if self.files is not None else []
+        words += [f"{column}: {', '.join(values)}" for column, values in self.where.items()]
+        if self.part != (0.0, 1.0):
+            words.append(f"clips from {self.part[0]:.0%} to {self.part[1]:.0%} of the table")
+        return {
+            "folder": self.folder,
+            "source": self.source,
+            "kind": self.kind,
+            "role": self.role,
+            "licence": self.licence,
+            "part": "; ".join(words) or "all",
+        }
+
+
+class MixConfig(_Table):
+    """Ranges from which each training clip is drawn."""
+
+    snr_db: Span = (-5.0, 30.0)
+    no_speech: Chance = 0.12
+    clean: Chance = 0.1
+    music: Chance = 0.2
+    second_noise: Chance = 0.3
+    synthetic_noise: Chance = 0.3
+    noise_variation: Chance = Field(
+        default=0.0, description="Noise and music at another pace, backwards, through a filter"
+    )
+    room: Chance = 0.3
+    equaliser: Chance = 0.5
+    tempo: Chance = 0.4
+    peak_db: Span = (-45.0, 0.0)
+    clipping: Chance = 0.08
+    offset: Chance = 0.1
+    telephone: Chance = 0.15
+    low_rate: Chance = 0.15
+    drop_out: Chance = 0.06
+
+
+class ValidConfig(_Table):
+    """Held-out streams."""
+
+    seconds: float = Field(default=10.0, gt=0, description="Length of each")
+    streams: int = Field(default=6, gt=0, description="Of each set and signal-to-noise ratio")
+
+
+class AudioConfig(_Table):
+    """Voice activity from recordings that are mixed while training."""
+
+    sets: tuple[DataSet, ...] = Field(min_length=1)
+    valid: ValidConfig = ValidConfig()
+    mix: MixConfig = MixConfig()
+
+
+class SensorMix(_Table):
+    """How motion recordings are varied."""
+
+    rotation: float = Field(default=0.3, ge=0, description="Largest tilt of the axes, radians")
+    gain: Span = (0.85, 1.2)
+    noise: float = Field(default=0.05, ge=0, description="In standard deviations of a channel")
+    tempo: Span = (0.85, 1.2)
+
+
+class SensorConfig(_Table):
+    """Activities from phone and watch recordings (arrays and index tables, see `sensor`)."""
+
+    folder: str
+    licence: str
+    source: str = ""
+    mix: SensorMix = SensorMix()
+
+
+class Config(_Table):
+    """A whole training run."""
+
+    task: Literal["voice", "activity"]
+    seed: int = 1
+    data: str | None = Field(default=None, description="Folder of the data sets")
+    model: ModelConfig
+    budget: Budget = Budget()
+    optimiser: Optimiser = Optimiser()
+    loss: LossConfig = LossConfig()
+    audio: AudioConfig | None = None
+    sensor: SensorConfig | None = None
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Config:
+        table = "audio" if self.task == "voice" else "sensor"
+        if getattr(self, table) is None:
+            raise ValueError(f"task {self.task!r} needs a table [{table}]")
+        return self
+
+
+def read_config(path: Path) -> Config:
+    """Read and check a config. Raises `InvalidConfig` naming every wrong key."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InvalidConfig(f"{path}: no such file, expected a training config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path}: not TOML: {error}") from None
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'config'}: "
+            + ("unknown key" if e["type"] == "extra_forbidden" else e["msg"])
+            for e in error.errors()
+        )
+        raise InvalidConfig(f"{path}: {problems}") from None

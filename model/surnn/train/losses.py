@@ -1,0 +1,79 @@
+"""What training minimises: cross entropy per frame, and the price of open switches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from surnn.nn import Output
+from surnn.spec import Head
+from surnn.train.config import LossConfig
+from surnn.train.task import Batch
+
+__all__ = ["cross_entropy", "edge_weights", "margin_penalty", "open_penalty", "total_loss"]
+
+
+def edge_weights(targets: Tensor, edge: int, skip: int) -> Tensor:
+    """1 for frames that count, 0 within `edge` frames of a change and in the first `skip`.
+
+    targets [B, T, C] -> [B, T].
+    """
+    weights = targets.new_ones(targets.shape[:2])
+    if edge and targets.shape[1] > 1:
+        changed = (targets[:, 1:] != targets[:, :-1]).any(dim=-1).to(targets.dtype)  # [B, T - 1]
+        near = functional.max_pool1d(
+            functional.pad(changed, (edge, edge))[:, None], kernel_size=2 * edge, stride=1
+        )[:, 0]
+        weights = 1.0 - near
+    weights[:, :skip] = 0.0
+    return weights
+
+
+def cross_entropy(
+    logits: Tensor, batch: Batch, head: Head, class_weights: Tensor | None = None
+) -> Tensor:
+    """Mean over the frames that count of the cross entropy of logits [B, T, C]."""
+    weights = batch.weights
+    if head is Head.SIGMOID:
+        each = functional.binary_cross_entropy_with_logits(
+            logits, batch.targets, reduction="none"
+        ).mean(dim=-1)
+    else:
+        each = -(batch.targets * functional.log_softmax(logits, dim=-1)).sum(dim=-1)
+        if class_weights is not None:
+            weights = weights * (batch.targets @ class_weights)
+    return (each * weights).sum() / weights.sum().clamp(min=1.0)
+
+
+def open_penalty(output: Output, config: LossConfig) -> Tensor:
+    """How far the mean open rate of each layer lies above the target, squared and linear."""
+    total = output.logits.new_zeros(())
+    for gate in output.gates:
+        excess = functional.relu(gate.mean() - config.open_target)
+        total = total + excess + excess.square()
+    return total
+
+
+def margin_penalty(output: Output, targets: Tensor) -> Tensor:
+    """Pushes switches well shut in frames without any label: softplus(4 (a + 1/2)) / 4."""
+    quiet = (targets.sum(dim=-1) == 0).to(targets.dtype)[..., None]
+    total = output.logits.new_zeros(())
+    for a in output.pre:
+        pressed = functional.softplus(4.0 * (a + 0.5)) / 4.0
+        total = total + (pressed * quiet).sum() / (quiet.sum() * a.shape[-1]).clamp(min=1.0)
+    return total
+
+
+def total_loss(
+    output: Output, batch: Batch, head: Head, config: LossConfig
+) -> tuple[Tensor, Tensor]:
+    """The sum that is minimised, and the cross entropy in it."""
+    classes = None if config.class_weights is None else torch.tensor(config.class_weights)
+    entropy = cross_entropy(output.logits, batch, head, classes)
+    loss = entropy
+    if config.open_weight:
+        loss = loss + config.open_weight * open_penalty(output, config)
+    if config.margin_weight:
+        loss = loss + config.margin_weight * margin_penalty(output, batch.targets)
+    return loss, entropy

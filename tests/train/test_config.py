@@ -1,0 +1,83 @@
+"""Training configs: the shipped ones are right, wrong ones are refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from surnn.errors import InvalidConfig
+from surnn.train.config import read_config
+
+CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_shipped_configs_are_valid_and_tell_their_data(path: Path) -> None:
+    config = read_config(path)
+    assert config.model.name == path.stem
+    assert config.data is None, "the data folder belongs on the command line"
+    about = config.audio.sets if config.audio else [config.sensor]
+    assert all(item is not None and item.licence and item.source for item in about)
+
+
+def test_nothing_under_the_gpl_is_trained_on() -> None:
+    for config in map(read_config, CONFIGS):
+        for item in config.audio.sets if config.audio else ():
+            assert item.role == "valid" or "GPL" not in item.licence, item.folder
+
+
+def test_training_and_held_out_parts_do_not_overlap() -> None:
+    for config in map(read_config, CONFIGS):
+        sets = config.audio.sets if config.audio else ()
+        for a in sets:
+            for b in sets:
+                if (a.role, b.role) != ("train", "valid") or a.folder != b.folder:
+                    continue
+                files = a.files and b.files and not set(a.files) & set(b.files)
+                where = any(not set(v) & set(b.where.get(k, v)) for k, v in a.where.items())
+                parts = a.part[1] <= b.part[0] or b.part[1] <= a.part[0]
+                assert files or where or parts, f"{a.described()} and {b.described()}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("batch = 4", "batch = 4\nbacth = 5", r"tiny.toml: budget.bacth: unknown key"),
+        ("batch = 4", "batch = 0", r"budget.batch: Input should be greater than 0"),
+        ("hidden = 8", "hidden = 8, group = 3", r"model.layers.0.group: unknown key"),
+        (
+            "frequencies = 4",
+            "frequencies = 4, group = 3",
+            "expected a multiple of the switch group 3",
+        ),
+        ('task = "voice"', 'task = "activity"', "needs a table"),
+        ('task = "voice"', 'task = "voice', "not TOML"),
+        ('name = "tiny"', "", "model.name: Field required"),
+    ],
+)
+def test_wrong_keys_are_named(voice_toml: Path, old: str, new: str, message: str) -> None:
+    text = voice_toml.read_text()
+    assert old in text
+    voice_toml.write_text(text.replace(old, new))
+    with pytest.raises(InvalidConfig, match=message):
+        read_config(voice_toml)
+
+
+def test_a_missing_config_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match=r"nothing.toml: no such file"):
+        read_config(tmp_path / "nothing.toml")
+
+
+def test_a_data_set_describes_itself(voice_toml: Path) -> None:
+    config = read_config(voice_toml)
+    assert config.audio is not None
+    item = config.audio.sets[0].model_copy(update={"part": (0.0, 0.85), "files": ("a.flac",)})
+    assert item.described() == {
+        "folder": "voices",
+        "source": "Made for this test",
+        "kind": "speech",
+        "role": "train",
+        "licence": "CC0",
+        "part": "a.flac; split: train; clips from 0% to 85% of the table",
+    }
