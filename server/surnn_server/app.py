@@ -1,0 +1,56 @@
+"""The web application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import surnn
+from surnn_server.dependencies import service_of
+from surnn_server.errors import add_handlers
+from surnn_server.routes import health, score, stream
+from surnn_server.routes import models as models_routes
+from surnn_server.service import Service
+from surnn_server.settings import Settings
+
+__all__ = ["create_app"]
+
+_DESCRIPTION = """Streaming inference for selective-update RNNs.
+
+Streams go over the WebSocket `/v1/stream` (see PROTOCOL.md), files over `POST /v1/score`. Every
+error has the body `{"error": {"code": "...", "message": "..."}}`."""
+
+
+def create_app(
+    settings: Settings | None = None, models: Mapping[str, surnn.Model] | None = None
+) -> FastAPI:
+    """The server as an ASGI application.
+
+    Args:
+        settings: from the environment when None.
+        models: to serve, by name; those that the settings name when None.
+    """
+    app = FastAPI(
+        title="surnn",
+        version=surnn.__version__,
+        description=_DESCRIPTION,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=_lifespan,
+    )
+    app.state.service = Service(settings or Settings(), models)
+    add_handlers(app)
+    for router in (stream.router, score.router, models_routes.router, health.router):
+        app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service = service_of(app)
+    await service.start()
+    try:
+        yield
+    finally:
+        await service.stop()

@@ -1,0 +1,74 @@
+"""Computing many sessions at once, so that none can hurt another.
+
+Sessions of one call are padded to the longest, so they are grouped by how much they bring. A
+call that fails is taken back and repeated session by session: only the culprit gets the error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TypeVar
+
+from surnn import ChunkResult
+from surnn.engine import Engine, Session
+from surnn.runtimes.base import FrameBlock
+
+__all__ = ["compute", "group_by_frames"]
+
+T = TypeVar("T")
+
+
+def group_by_frames(items: Sequence[tuple[T, int]]) -> list[list[T]]:
+    """Items with frame counts, in groups whose counts differ by less than twice.
+
+    At most half of a group's computing is spent on padding. Short groups come first, because
+    real-time streams are short and bulk uploads are long.
+    """
+    groups: list[list[T]] = []
+    limit = 0
+    for item, count in sorted(items, key=lambda pair: pair[1]):
+        if count >= limit:
+            groups.append([])
+            limit = 2 * count
+        groups[-1].append(item)
+    return groups
+
+
+def compute(
+    engine: Engine, sessions: Sequence[Session], max_frames: int
+) -> list[ChunkResult | Exception]:
+    """One runtime call over sessions that all have frames: a result or an error for each.
+
+    A session that gets an error is beyond use: its frames are gone.
+    """
+    slots = [session.slot for session in sessions]
+    frames = [session.ingest.take(max_frames) for session in sessions]
+    # A runtime that fails may have advanced some states already.
+    before = engine.pool.gather(slots)
+    began = time.perf_counter()
+    blocks: list[FrameBlock | Exception] = []
+    try:
+        blocks += engine.runtime.run(engine.pool, slots, frames)
+    except Exception as error:  # noqa: BLE001  a runtime may raise anything
+        if len(sessions) == 1:
+            return [error]
+        engine.pool.scatter(slots, before)
+        for slot, block in zip(slots, frames, strict=True):
+            try:
+                blocks += engine.runtime.run(engine.pool, [slot], [block])
+            except Exception as alone:  # noqa: BLE001
+                blocks.append(alone)
+    share_ms = (time.perf_counter() - began) * 1000.0 / len(sessions)
+    return [_absorb(s, block, share_ms) for s, block in zip(sessions, blocks, strict=True)]
+
+
+def _absorb(
+    session: Session, block: FrameBlock | Exception, compute_ms: float
+) -> ChunkResult | Exception:
+    if isinstance(block, Exception):
+        return block
+    try:
+        return session.absorb(block, compute_ms)
+    except Exception as error:  # noqa: BLE001  must not reach the other sessions of the batch
+        return error

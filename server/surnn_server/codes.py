@@ -1,0 +1,124 @@
+"""Error codes, and how each of them ends a WebSocket or an HTTP request."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+from surnn import SurnnError
+
+__all__ = ["CloseCode", "ErrorCode", "Refusal", "code_of"]
+
+
+class CloseCode(IntEnum):
+    """WebSocket close codes: RFC 6455's, and our own from 4000."""
+
+    DONE = 1000
+    GOING_AWAY = 1001
+    UNSUPPORTED_DATA = 1003
+    INVALID_DATA = 1007
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    TRY_LATER = 1013
+    INVALID_CONFIG = 4000
+    UNKNOWN_MODEL = 4004
+    SENT_TOO_FAST = 4029
+    IDLE = 4031
+    MAX_DURATION = 4032
+    SLOW_READER = 4033
+    INVALID_JSON = 4100
+    INVALID_MESSAGE = 4101
+
+
+class ErrorCode(StrEnum):
+    """The `code` of an error: stable names for programs to act on."""
+
+    DRAINING = "draining"
+    UNEXPECTED_MESSAGE = "unexpected_message"
+    INVALID_AUDIO = "invalid_audio"
+    MESSAGE_TOO_BIG = "message_too_big"
+    INTERNAL = "internal"
+    AT_CAPACITY = "at_capacity"
+    INVALID_CONFIG = "invalid_config"
+    UNKNOWN_MODEL = "unknown_model"
+    SENT_TOO_FAST = "sent_too_fast"
+    IDLE_TIMEOUT = "idle_timeout"
+    MAX_DURATION = "max_duration"
+    SLOW_READER = "slow_reader"
+    INVALID_JSON = "invalid_json"
+    INVALID_MESSAGE = "invalid_message"
+    # Of REST only.
+    INVALID_REQUEST = "invalid_request"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    NOT_ACCEPTABLE = "not_acceptable"
+    UPLOAD_TOO_BIG = "upload_too_big"
+
+    @property
+    def close(self) -> CloseCode:
+        """How a stream that ends with this error is closed."""
+        return _CLOSE.get(self, CloseCode.INTERNAL)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of a request that ends with this error."""
+        return _STATUS.get(self, 500)
+
+    @property
+    def retryable(self) -> bool:
+        """May the same thing work later, unchanged?"""
+        return self in _RETRYABLE
+
+
+_CLOSE = {
+    ErrorCode.DRAINING: CloseCode.GOING_AWAY,
+    ErrorCode.UNEXPECTED_MESSAGE: CloseCode.UNSUPPORTED_DATA,
+    ErrorCode.INVALID_AUDIO: CloseCode.INVALID_DATA,
+    ErrorCode.MESSAGE_TOO_BIG: CloseCode.TOO_BIG,
+    ErrorCode.INTERNAL: CloseCode.INTERNAL,
+    ErrorCode.AT_CAPACITY: CloseCode.TRY_LATER,
+    ErrorCode.INVALID_CONFIG: CloseCode.INVALID_CONFIG,
+    ErrorCode.UNKNOWN_MODEL: CloseCode.UNKNOWN_MODEL,
+    ErrorCode.SENT_TOO_FAST: CloseCode.SENT_TOO_FAST,
+    ErrorCode.IDLE_TIMEOUT: CloseCode.IDLE,
+    ErrorCode.MAX_DURATION: CloseCode.MAX_DURATION,
+    ErrorCode.SLOW_READER: CloseCode.SLOW_READER,
+    ErrorCode.INVALID_JSON: CloseCode.INVALID_JSON,
+    ErrorCode.INVALID_MESSAGE: CloseCode.INVALID_MESSAGE,
+}
+
+_STATUS = {
+    ErrorCode.INVALID_REQUEST: 422,
+    ErrorCode.INVALID_CONFIG: 422,
+    ErrorCode.INVALID_AUDIO: 422,
+    ErrorCode.UNKNOWN_MODEL: 404,
+    ErrorCode.NOT_FOUND: 404,
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.NOT_ACCEPTABLE: 406,
+    ErrorCode.UPLOAD_TOO_BIG: 413,
+    ErrorCode.AT_CAPACITY: 503,
+    ErrorCode.DRAINING: 503,
+}
+
+_RETRYABLE = {ErrorCode.DRAINING, ErrorCode.AT_CAPACITY, ErrorCode.INTERNAL}
+
+# Samples of the wrong shape or type are, to a client, audio that is not what it claims to be.
+_SURNN = {"invalid_shape": ErrorCode.INVALID_AUDIO, "invalid_input": ErrorCode.INVALID_CONFIG}
+
+
+class Refusal(Exception):
+    """What a client asked for cannot be done; ends its stream or request with an error."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def code_of(error: SurnnError) -> ErrorCode:
+    """The code that clients see for an error of surnn."""
+    if error.code in _SURNN:
+        return _SURNN[error.code]
+    try:
+        return ErrorCode(error.code)
+    except ValueError:
+        return ErrorCode.INTERNAL

@@ -1,0 +1,248 @@
+"""One WebSocket connection without its socket: frames in, text frames and a close out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from surnn_server import replies
+from surnn_server.codes import CloseCode, ErrorCode, Refusal
+from surnn_server.lines import Computed, Ended, Failed, Opened, Output
+from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
+from surnn_server.protocol import Dialogue, Phase
+from surnn_server.service import Service
+from surnn_server.session import StreamSession
+
+__all__ = ["Close", "Connection"]
+
+log = logging.getLogger(__name__)
+
+_CLIENT_GONE = "client_gone"
+
+
+class _Timer(Enum):
+    IDLE = auto()
+    DURATION = auto()
+    LAST_MESSAGES = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The last thing to send."""
+
+    code: CloseCode
+    reason: str
+
+
+class Connection:
+    """Joins what the client says, what the worker answers, and the clock.
+
+    Lives on the event loop. The first failure, wherever it comes from, frees the session's slot
+    at once; what was computed before is still sent, then the error, then the close.
+
+    Args:
+        service: admits the session.
+        cut: called when the client does not read the last messages: drop the connection.
+    """
+
+    def __init__(self, service: Service, cut: Callable[[], None]) -> None:
+        self.id = uuid.uuid4().hex
+        self._service = service
+        self._settings = service.settings
+        self._cut = cut
+        self._dialogue = Dialogue(service.settings.max_message_bytes)
+        self._session: StreamSession | None = None
+        self._failure: Failed | None = None
+        self._over: str | None = None
+        self._wake = asyncio.Event()
+        self._seq = 0
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._timers: dict[_Timer, asyncio.TimerHandle] = {}
+        if self._settings.idle_timeout_s:
+            self._after(_Timer.IDLE, self._settings.idle_timeout_s, self._check_idle)
+        service.connected(self)
+
+    # From the client.
+
+    def text(self, text: str) -> None:
+        """A text frame arrived."""
+        if self._hears():
+            self._guarded(lambda: self._obey(self._dialogue.text(text)))
+
+    def binary(self, data: bytes) -> None:
+        """A binary frame arrived."""
+        if self._hears():
+            self._guarded(lambda: self._take(data))
+
+    def gone(self) -> None:
+        """The connection is over, however it ended. Calling it again is harmless."""
+        self._finish(_CLIENT_GONE)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._service.disconnected(self)
+
+    # To the client.
+
+    async def outgoing(self) -> AsyncGenerator[str | Close, None]:
+        """Text frames as they become due, then one `Close`."""
+        while True:
+            session = self._session
+            while session is not None and session.outbox:
+                output = session.outbox.popleft()
+                for text in self._frames(session, output):
+                    yield text
+                if isinstance(output, Ended):
+                    self._finish("end")
+                    yield Close(CloseCode.DONE, "")
+                    return
+            if self._failure is not None:
+                yield self._encode(replies.error(self._failure.code, self._failure.message))
+                yield Close(self._failure.code.close, self._failure.code.value)
+                return
+            self._wake.clear()
+            await self._wake.wait()
+
+    def fail(self, code: ErrorCode, message: str) -> None:
+        """End the session with an error. Only the first one counts."""
+        if self._failure is not None or self._over is not None:
+            return
+        self._failure = Failed(code, message)
+        self._service.metrics.error(code)
+        if self._session is None:
+            self._service.metrics.rejected.labels(code.value).inc()
+            log.info("connection %s refused: %s: %s", self.id, code.value, message)
+        self._finish(code.value)
+        self._expect_progress()
+
+    def _hears(self) -> bool:
+        self._heard = self._loop.time()
+        return self._failure is None and self._over is None
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Refusal as refusal:
+            self.fail(refusal.code, refusal.message)
+        except Exception:
+            log.exception("connection %s failed", self.id)
+            self.fail(ErrorCode.INTERNAL, "the server failed to handle a message")
+
+    def _take(self, data: bytes) -> None:
+        self._dialogue.binary(data)
+        self._streaming.data(data)
+
+    def _obey(self, message: ClientMessage) -> None:
+        match message:
+            case Start():
+                self._start(message)
+            case Marker():
+                self._streaming.marker(message.id)
+            case Flush():
+                self._streaming.flush()
+            case End():
+                self._streaming.end()
+
+    @property
+    def _streaming(self) -> StreamSession:
+        assert self._session is not None, "the dialogue let a message pass before 'start'"
+        return self._session
+
+    def _start(self, start: Start) -> None:
+        worker = self._service.admit(start.model)
+        try:
+            self._session = StreamSession(worker, start, self._settings, self._arrived)
+        except BaseException:
+            self._service.leave()
+            raise
+        name = worker.spec.name
+        self._service.metrics.started.labels(name).inc()
+        self._service.metrics.active.labels(name).inc()
+        if self._settings.max_session_s:
+            self._after(_Timer.DURATION, self._settings.max_session_s, self._reached_max_duration)
+        log.info("session %s started: model %s", self.id, name)
+
+    def _finish(self, reason: str) -> None:
+        """Free what the session holds."""
+        if self._over is not None:
+            return
+        self._over = reason
+        self._wake.set()
+        if self._session is None:
+            return
+        self._session.close()
+        self._service.leave()
+        name = self._session.spec.name
+        self._service.metrics.active.labels(name).dec()
+        self._service.metrics.ended.labels(name, reason).inc()
+        log.info("session %s ended: %s", self.id, reason)
+
+    def _arrived(self) -> None:
+        """The worker answered."""
+        session = self._streaming
+        last = session.outbox[-1]
+        if isinstance(last, Failed):
+            session.outbox.pop()
+            self.fail(last.code, last.message)
+        elif isinstance(last, Ended):
+            self._expect_progress()
+        elif len(session.outbox) > self._settings.max_unsent_results:
+            self.fail(
+                ErrorCode.SLOW_READER,
+                f"{len(session.outbox)} results wait to be read, "
+                f"expected at most {self._settings.max_unsent_results}",
+            )
+            session.outbox.clear()
+        self._wake.set()
+
+    def _frames(self, session: StreamSession, output: Output) -> list[str]:
+        now = time.perf_counter()
+        if isinstance(output, Opened):
+            return [self._encode(replies.ready(self.id, session.spec, self._settings))]
+        if isinstance(output, Computed):
+            session.latency.observe(now - output.arrived)
+        return [self._encode(message) for message in session.messages(output, now)]
+
+    def _encode(self, message: replies.Reply) -> str:
+        text = replies.encode(message, self._seq)
+        self._seq += 1
+        return text
+
+    # The clock.
+
+    def _after(self, timer: _Timer, seconds: float, action: Callable[[], None]) -> None:
+        if timer in self._timers:
+            self._timers[timer].cancel()
+        self._timers[timer] = self._loop.call_later(seconds, action)
+
+    def _check_idle(self) -> None:
+        if self._dialogue.phase is Phase.ENDED:
+            return
+        limit = self._settings.idle_timeout_s
+        silence = self._loop.time() - self._heard
+        if silence >= limit:
+            self.fail(ErrorCode.IDLE_TIMEOUT, f"nothing was sent for {limit:g} s")
+        else:
+            self._after(_Timer.IDLE, limit - silence, self._check_idle)
+
+    def _reached_max_duration(self) -> None:
+        limit = self._settings.max_session_s
+        self.fail(ErrorCode.MAX_DURATION, f"the session lasted {limit:g} s, its limit")
+
+    def _expect_progress(self) -> None:
+        """From now on, cut a client off that reads nothing for a while."""
+        seq = self._seq
+
+        def check() -> None:
+            if self._seq == seq:
+                log.info("connection %s cut: its last messages are not read", self.id)
+                self._cut()
+            else:
+                self._expect_progress()
+
+        self._after(_Timer.LAST_MESSAGES, self._settings.close_timeout_s, check)

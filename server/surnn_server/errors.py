@@ -1,0 +1,138 @@
+"""Errors over HTTP: one shape for all of them, `{"error": {"code": ..., "message": ...}}`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from surnn import SurnnError
+from surnn_server.codes import ErrorCode, Refusal, code_of
+
+__all__ = ["ErrorBody", "add_handlers", "error_response", "responses"]
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = 5
+_CLIENT_CLOSED_REQUEST = 499
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="A stable name for programs", examples=["unknown_model"])
+    message: str = Field(
+        description="What was seen, then what was expected",
+        examples=["no model 'vod', expected one of ['activity', 'vad']"],
+    )
+
+
+class ErrorBody(BaseModel):
+    """The body of every response that is not a success."""
+
+    error: ErrorDetail
+
+
+_EXAMPLES = {
+    ErrorCode.UNKNOWN_MODEL: "no model 'vod', expected one of ['activity', 'vad']",
+    ErrorCode.INVALID_AUDIO: "a.wav cannot be read as audio, expected WAV, FLAC, Ogg or MP3",
+    ErrorCode.INVALID_REQUEST: "files is None, field required",
+    ErrorCode.NOT_ACCEPTABLE: "format is 'xml', expected one of ['json', 'ndjson', 'csv']",
+    ErrorCode.UPLOAD_TOO_BIG: "body of 2000000000 bytes, expected at most 536870912",
+    ErrorCode.AT_CAPACITY: "all sessions are taken, try again later",
+    ErrorCode.DRAINING: "the server is shutting down, try another or later",
+    ErrorCode.INTERNAL: "the server failed to handle the request",
+}
+
+
+def responses(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of the errors that a route may give."""
+    described: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        entry = described.setdefault(
+            code.status,
+            {
+                "model": ErrorBody,
+                "description": "",
+                "content": {"application/json": {"examples": {}}},
+            },
+        )
+        entry["description"] = ", ".join(filter(None, [entry["description"], f"`{code.value}`"]))
+        entry["content"]["application/json"]["examples"][code.value] = {
+            "value": {"error": {"code": code.value, "message": _EXAMPLES.get(code, "")}}
+        }
+    return described
+
+
+def error_response(code: ErrorCode, message: str, status: int | None = None) -> JSONResponse:
+    """The response that tells a client about an error."""
+    headers = {"Retry-After": str(_RETRY_AFTER_S)} if code.status == 503 else None
+    return JSONResponse(
+        {"error": {"code": code.value, "message": message}},
+        status_code=status or code.status,
+        headers=headers,
+    )
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Give every error of the app the same shape."""
+    app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(SurnnError, _surnn_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _nobody)
+    app.add_exception_handler(Exception, _fault)
+
+
+async def _refusal(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refusal)
+    return error_response(error.code, error.message)
+
+
+async def _surnn_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SurnnError)
+    code = code_of(error)
+    if code is ErrorCode.INTERNAL:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return await _fault(request, error)
+    return error_response(code, str(error))
+
+
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problem = error.errors()[0]
+    field = ".".join(str(part) for part in problem["loc"][1:]) or "body"
+    reason = str(problem["msg"]).replace("Input should be ", "expected ")
+    seen = repr(problem.get("input"))
+    seen = seen if len(seen) <= 80 else f"{seen[:77]}..."
+    message = f"{field} is {seen}, {reason[0].lower() + reason[1:]}"
+    return error_response(ErrorCode.INVALID_REQUEST, message)
+
+
+async def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    if status == 404:
+        message = f"no resource {request.url.path!r}, see /docs for those that exist"
+        return error_response(ErrorCode.NOT_FOUND, message)
+    if status == 405:
+        message = f"method {request.method} is not allowed for {request.url.path!r}"
+        response = error_response(ErrorCode.METHOD_NOT_ALLOWED, message)
+        response.headers.update(error.headers or {})
+        return response
+    code = ErrorCode.UPLOAD_TOO_BIG if status == 413 else ErrorCode.INVALID_REQUEST
+    return error_response(code, str(error.detail), status)
+
+
+async def _nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+
+
+async def _fault(request: Request, error: Exception) -> JSONResponse:
+    return error_response(ErrorCode.INTERNAL, "the server failed to handle the request")

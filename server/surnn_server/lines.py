@@ -1,0 +1,175 @@
+"""What passes between a connection on the event loop and the worker that computes.
+
+A `Line` is one session as both sides see it. Each of its fields is written by one side only:
+the loop puts items in and may hang up; the worker takes items out and answers with outputs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from surnn import ChunkResult, Event, Sparsity
+from surnn.engine import Session, StreamConfig
+from surnn_server.codes import ErrorCode
+
+__all__ = [
+    "Computed",
+    "Data",
+    "EndOfStream",
+    "Ended",
+    "Failed",
+    "FlushAt",
+    "Flushed",
+    "Item",
+    "Line",
+    "LineState",
+    "MarkAt",
+    "Marked",
+    "Opened",
+    "Output",
+]
+
+
+# Items: from the loop to the worker, in the order in which the client sent them.
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Samples as they arrived."""
+
+    payload: memoryview
+    arrived: float
+    """`time.perf_counter()` at arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class MarkAt:
+    """Say when everything before this is done."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlushAt:
+    """Report what is being merged, once everything before this is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfStream:
+    """No more items follow."""
+
+    arrived: float
+
+
+Item = Data | MarkAt | FlushAt | EndOfStream
+
+
+# Outputs: from the worker to the loop, in the order of the items that caused them.
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The session has a slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Frames were computed."""
+
+    result: ChunkResult
+    position: int
+    """Samples of the stream taken in so far, at its own rate."""
+    arrived: float
+    """When the oldest data that completed one of these frames arrived."""
+    queue_ms: float
+    """From that arrival to the start of the runtime call."""
+    batch: int
+    """Sessions in that call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Everything before the marker is done."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """Everything before the flush is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The stream is complete, and its slot is free."""
+
+    events: tuple[Event, ...]
+    """End events for the spans that were open."""
+    position: int
+    frames: int
+    sparsity: Sparsity
+    dropped: int
+    """Bytes of a split sample that never became whole."""
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The session is over, and its slot is free."""
+
+    code: ErrorCode
+    message: str
+
+
+Output = Opened | Computed | Marked | Flushed | Ended | Failed
+
+
+class LineState(Enum):
+    """How far the worker has got with a session."""
+
+    NEW = auto()
+    OPEN = auto()
+    ENDING = auto()
+    """All items were taken in, some frames wait to be computed."""
+    CLOSED = auto()
+
+
+class Line:
+    """One session between the event loop and its worker."""
+
+    def __init__(self, config: StreamConfig, deliver: Callable[[Sequence[Output]], None]) -> None:
+        self.config = config
+        # Written by the loop.
+        self.deliver = deliver
+        """Called on the event loop, in order."""
+        self.hung_up = False
+        """Nobody waits for outputs any more."""
+        self.accepted_bytes = 0
+        # A deque's append and popleft are atomic: each side owns one end.
+        self.inbox: deque[Item] = deque()
+        # Written by the worker.
+        self.state = LineState.NEW
+        self.session: Session | None = None
+        self.pushed_bytes = 0
+        self.pushed_frames = 0
+        """Frames that the session had all data of so far."""
+        self.dropped = 0
+        self.end_arrived = 0.0
+        self.arrivals: deque[tuple[int, float]] = deque()
+        """(frame number, arrival of the data that completed the frames below it)."""
+        # Written under the worker's lock.
+        self.queued = False
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that have not reached the session."""
+        return self.accepted_bytes - self.pushed_bytes
+
+    @property
+    def waiting_frames(self) -> int:
+        """Frames in the session, or in the runtime, that have not been computed."""
+        session = self.session
+        return 0 if session is None else max(0, self.pushed_frames - session.frames)

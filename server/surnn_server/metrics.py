@@ -1,0 +1,114 @@
+"""What Prometheus is told. Every app has its own registry, so that apps can live side by side."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from surnn import ChunkResult, ModelSpec
+from surnn_server.codes import ErrorCode
+
+__all__ = ["Metrics", "ModelMetrics"]
+
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_RATES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
+
+
+class Metrics:
+    """All metrics of one app."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.active = Gauge("surnn_sessions_active", "Streams now", ["model"], registry=r)
+        self.started = Counter("surnn_sessions_started", "Streams", ["model"], registry=r)
+        self.ended = Counter(
+            "surnn_sessions_ended", "Streams that ended", ["model", "reason"], registry=r
+        )
+        self.rejected = Counter(
+            "surnn_sessions_rejected", "Streams that were refused", ["code"], registry=r
+        )
+        self.errors = Counter("surnn_errors", "Errors sent to clients", ["code"], registry=r)
+        self.latency = Histogram(
+            "surnn_latency_seconds",
+            "Arrival of data to the sending of its result",
+            ["model"],
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.slots = Gauge("surnn_slots_used", "State slots in use", ["model"], registry=r)
+        self.capacity = Gauge("surnn_slots", "State slots", ["model"], registry=r)
+        self.batch = Histogram(
+            "surnn_batch_size", "Streams in a call", ["model"], buckets=_BATCH, registry=r
+        )
+        self.step = Histogram(
+            "surnn_step_seconds", "Time of a call", ["model"], buckets=_SECONDS, registry=r
+        )
+        self.queue = Histogram(
+            "surnn_queue_seconds",
+            "Arrival of data to its call",
+            ["model"],
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.frames = Counter("surnn_frames", "Frames computed", ["model"], registry=r)
+        self.updates = Counter(
+            "surnn_updates_done", "Neuron updates computed", ["model"], registry=r
+        )
+        self.skipped = Counter(
+            "surnn_updates_skipped",
+            "Neuron updates that closed switches saved",
+            ["model"],
+            registry=r,
+        )
+        self.open_rate = Histogram(
+            "surnn_open_rate",
+            "Share of open switches in a result",
+            ["model", "layer"],
+            buckets=_RATES,
+            registry=r,
+        )
+        self.files = Counter(
+            "surnn_files_scored", "Files scored over REST", ["model", "outcome"], registry=r
+        )
+
+    def render(self) -> bytes:
+        """The page that Prometheus reads."""
+        return generate_latest(self.registry)
+
+    def error(self, code: ErrorCode) -> None:
+        """An error was sent to a client."""
+        self.errors.labels(code.value).inc()
+
+
+class ModelMetrics:
+    """The metrics of one model: its labels are looked up once, not for every result."""
+
+    def __init__(self, metrics: Metrics, spec: ModelSpec, capacity: int) -> None:
+        name = spec.name
+        metrics.capacity.labels(name).set(capacity)
+        self.slots = metrics.slots.labels(name)
+        self.latency = metrics.latency.labels(name)
+        self._batch = metrics.batch.labels(name)
+        self._step = metrics.step.labels(name)
+        self._queue = metrics.queue.labels(name)
+        self._frames = metrics.frames.labels(name)
+        self._updates = metrics.updates.labels(name)
+        self._skipped = metrics.skipped.labels(name)
+        self._open_rate = [
+            metrics.open_rate.labels(name, str(layer)) for layer in range(len(spec.layers))
+        ]
+
+    def batch(self, sessions: int, seconds: float) -> None:
+        """A runtime call was made."""
+        self._batch.observe(sessions)
+        self._step.observe(seconds)
+
+    def computed(self, result: ChunkResult, queue_s: float) -> None:
+        """A session got a result."""
+        self._queue.observe(queue_s)
+        self._frames.inc(result.frames)
+        self._updates.inc(result.sparsity.updates)
+        self._skipped.inc(result.sparsity.skipped)
+        for histogram, rate in zip(self._open_rate, result.sparsity.open_rate, strict=True):
+            histogram.observe(rate)

@@ -1,0 +1,1 @@
+"""Thin adapters between HTTP or WebSocket and the rest of the server."""

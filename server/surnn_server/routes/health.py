@@ -1,0 +1,75 @@
+"""For those who run the server: is it alive, is it ready, how does it do."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
+
+from surnn_server.codes import ErrorCode
+from surnn_server.dependencies import ServiceDep
+from surnn_server.errors import error_response, responses
+from surnn_server.service import ServiceState
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["operation"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: str = Field(default="ok", examples=["ok"])
+
+
+class Readiness(BaseModel):
+    """The server takes new streams."""
+
+    status: ServiceState = Field(examples=[ServiceState.READY])
+    models: list[str] = Field(examples=[["activity", "vad"]])
+    sessions: int = Field(description="Streams now", examples=[12])
+    max_sessions: int = Field(examples=[1024])
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> Health:
+    """For liveness probes: answers whenever the event loop runs."""
+    return Health()
+
+
+@router.get(
+    "/readyz",
+    summary="May clients come?",
+    response_model=Readiness,
+    responses=responses(ErrorCode.DRAINING, ErrorCode.INTERNAL),
+)
+async def readyz(service: ServiceDep) -> Readiness | JSONResponse:
+    """For readiness probes: 503 while the server starts or drains, or when a worker died."""
+    if service.state is not ServiceState.READY:
+        return error_response(ErrorCode.DRAINING, f"the server is {service.state.value}")
+    if not service.ready:
+        return error_response(ErrorCode.INTERNAL, "a model's worker is dead", status=503)
+    return Readiness(
+        status=service.state,
+        models=sorted(service.models),
+        sessions=service.sessions,
+        max_sessions=service.settings.max_sessions,
+    )
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                "text/plain": {"example": 'surnn_sessions_active{model="vad"} 12.0\n'},
+            }
+        }
+    },
+)
+async def metrics(service: ServiceDep) -> Response:
+    """Sessions, slots, batches, latencies, open rates, updates done and skipped, errors."""
+    return Response(service.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,67 @@
+"""`/v1/stream`: the WebSocket (see PROTOCOL.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from surnn_server.connection import Close, Connection
+from surnn_server.dependencies import service_of
+from surnn_server.transport import ABORT
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+_YIELD_EVERY = 32
+"""Messages in a row before other connections get a turn on the event loop."""
+
+
+@router.websocket("/v1/stream")
+async def stream(websocket: WebSocket) -> None:
+    """One connection is one stream is one session."""
+    await websocket.accept()
+
+    def cut() -> None:
+        abort = websocket.scope.get("extensions", {}).get(ABORT)
+        if abort is not None:
+            abort["call"]()
+        sender.cancel()
+
+    connection = Connection(service_of(websocket.app), cut)
+    sender = asyncio.create_task(_send(websocket, connection))
+    receiver = asyncio.create_task(_receive(websocket, connection))
+    try:
+        await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        connection.gone()
+        for task in (sender, receiver):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect):
+                await task
+
+
+async def _receive(websocket: WebSocket, connection: Connection) -> None:
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        if (data := message.get("bytes")) is not None:
+            connection.binary(data)
+        elif (text := message.get("text")) is not None:
+            connection.text(text)
+
+
+async def _send(websocket: WebSocket, connection: Connection) -> None:
+    sent = 0
+    async with contextlib.aclosing(connection.outgoing()) as outgoing:
+        async for message in outgoing:
+            if isinstance(message, Close):
+                await websocket.close(message.code, message.reason)
+                return
+            await websocket.send_text(message)
+            sent += 1
+            if sent % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)

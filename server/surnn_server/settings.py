@@ -1,0 +1,109 @@
+"""Settings of the server, from the environment (`SURNN_PORT=9000`) or from code."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+__all__ = ["LogLevel", "Settings"]
+
+
+class LogLevel(StrEnum):
+    """How much the server logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Settings(BaseSettings):
+    """Every setting, its default, and what it is for. 0 means no limit where that is said."""
+
+    model_config = SettingsConfigDict(env_prefix="SURNN_", extra="ignore", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all")
+    port: int = Field(
+        default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one"
+    )
+    log_level: LogLevel = Field(default=LogLevel.INFO, description="How much to log")
+
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names or paths of the models to serve, separated by commas; empty: all",
+    )
+
+    max_sessions: int = Field(default=1024, ge=1, description="Streams at the same time")
+    max_batch: int = Field(
+        default=64, ge=1, description="Streams computed in one call of the runtime"
+    )
+    max_frames: int = Field(
+        default=100,
+        ge=1,
+        description="Frames of one stream in one call: bounds how long others wait",
+    )
+
+    gather_ms: float = Field(
+        default=2.0,
+        ge=0,
+        le=100,
+        description="Wait of an idle worker for more streams to share its next call",
+    )
+
+    max_message_bytes: int = Field(
+        default=1 << 20, ge=1024, description="Largest WebSocket message accepted"
+    )
+    max_buffered_seconds: float = Field(
+        default=30.0, gt=0, description="Stream time that may wait unprocessed in one session"
+    )
+    max_buffered_bytes: int = Field(
+        default=16 << 20, ge=4096, description="Bytes that may wait unprocessed in one session"
+    )
+    max_queued_messages: int = Field(
+        default=8192, ge=1, description="Messages that may wait unprocessed in one session"
+    )
+    max_unsent_results: int = Field(
+        default=2048, ge=1, description="Results that may wait for a client that reads too slowly"
+    )
+
+    idle_timeout_s: float = Field(
+        default=60.0, ge=0, description="Longest silence of a client; 0: no limit"
+    )
+    max_session_s: float = Field(default=0.0, ge=0, description="Longest session; 0: no limit")
+    close_timeout_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="Wait for a client to read its last messages before it is cut off",
+    )
+    drain_timeout_s: float = Field(
+        default=10.0, ge=0, description="Wait for sessions to end when the server shuts down"
+    )
+    ping_interval_s: float = Field(default=20.0, gt=0, description="Time between WebSocket pings")
+    ping_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Wait for a pong; above the longest delay that load may cause",
+    )
+
+    max_upload_bytes: int = Field(
+        default=512 << 20, ge=1024, description="Largest request body that /v1/score accepts"
+    )
+    max_upload_files: int = Field(
+        default=1000, ge=1, description="Files in one request to /v1/score"
+    )
+    score_jobs: int = Field(default=1, ge=1, description="Requests to /v1/score computed at a time")
+    score_queue: int = Field(
+        default=8,
+        ge=0,
+        description="Requests to /v1/score that may wait; more are refused with 503",
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
+        return value

@@ -1,0 +1,69 @@
+"""Where uvicorn is extended: drop a connection that is stuck, drain before closing.
+
+A client that stops reading leaves data in the socket's buffer. uvicorn closes such a connection
+politely, which waits for that buffer for ever; only an abort frees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+__all__ = ["ABORT", "DrainingServer", "StreamProtocol"]
+
+log = logging.getLogger(__name__)
+
+ABORT = "surnn.abort"
+"""Extension of the ASGI scope: `{"call": function}` that drops the connection at once."""
+_GRACE_S = 15.0
+"""After the application is done: above uvicorn's own wait for the client's close frame."""
+
+
+class StreamProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol, with a way to drop a connection."""
+
+    _grace: asyncio.TimerHandle | None = None
+
+    def handle_connect(self, event: Request) -> None:
+        """Offer the abort to the application."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.scope["extensions"][ABORT] = {"call": self.transport.abort}
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application is done: nothing may hold the connection for long."""
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self._grace = self.loop.call_later(_GRACE_S, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        super().connection_lost(exc)
+        if self._grace is not None:
+            self._grace.cancel()
+
+    def keepalive_timeout(self) -> None:
+        """No pong: the client is gone, or reads nothing."""
+        super().keepalive_timeout()
+        self.transport.abort()
+
+
+class DrainingServer(uvicorn.Server):
+    """A uvicorn server that lets the application say goodbye before it closes connections."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then shut down."""
+        for server in self.servers:
+            server.close()
+        await self._drain()
+        await super().shutdown(sockets)

@@ -1,0 +1,147 @@
+"""What the worker does for one session in its turn: take in, answer, end, fail. No threads."""
+
+from __future__ import annotations
+
+import logging
+
+from surnn import ChunkResult, SurnnError
+from surnn.engine import Engine, Session
+from surnn_server.codes import ErrorCode, code_of
+from surnn_server.lines import (
+    Computed,
+    Data,
+    Ended,
+    EndOfStream,
+    Failed,
+    Flushed,
+    Line,
+    LineState,
+    MarkAt,
+    Marked,
+    Opened,
+    Output,
+)
+
+__all__ = ["FAULT", "Turns"]
+
+log = logging.getLogger(__name__)
+
+FAULT = Failed(ErrorCode.INTERNAL, "the server failed to compute this stream")
+
+
+class Turns:
+    """Moves lines forward, one turn at a time; with at most about `max_frames` of each."""
+
+    def __init__(self, engine: Engine, max_frames: int) -> None:
+        self.engine = engine
+        self.max_frames = max_frames
+
+    def advance(self, line: Line, outputs: list[Output], *, take_data: bool) -> None:
+        """Work through the line's items as far as possible without computing."""
+        try:
+            if line.state is LineState.NEW:
+                line.session = self.engine.open(line.config)
+                line.state = LineState.OPEN
+                outputs.append(Opened())
+            if line.session is not None:
+                self._take_items(line, line.session, outputs, take_data)
+                if line.state is LineState.ENDING and not line.session.ready:
+                    self._end(line, line.session, outputs)
+        except Exception as error:  # noqa: BLE001  hits this session only
+            self.fail(line, outputs, error)
+
+    def computed(
+        self, line: Line, outputs: list[Output], result: ChunkResult, began: float, batch: int
+    ) -> float:
+        """Frames of the line were computed, in a call that began then. Returns its wait in s."""
+        session = line.session
+        assert session is not None, "computed a line without a session"
+        arrived = _arrival(line, session.frames, began)
+        position = session.ingest.position
+        queue_s = began - arrived
+        outputs.append(Computed(result, position, arrived, queue_s * 1000.0, batch))
+        self.advance(line, outputs, take_data=False)
+        return queue_s
+
+    def fail(self, line: Line, outputs: list[Output], error: Exception) -> None:
+        """End the session with an error."""
+        if isinstance(error, SurnnError) and (code := code_of(error)) is not ErrorCode.INTERNAL:
+            outputs.append(Failed(code, str(error)))
+        else:
+            log.error("session failed", exc_info=error)
+            outputs.append(FAULT)
+        self.release(line)
+
+    def release(self, line: Line) -> None:
+        """Free the slot and drop what waits. Releasing twice is harmless."""
+        if line.session is not None:
+            self.engine.close(line.session)
+        line.session = None
+        line.state = LineState.CLOSED
+        line.inbox.clear()
+
+    def _take_items(
+        self, line: Line, session: Session, outputs: list[Output], take_data: bool
+    ) -> None:
+        while line.state is LineState.OPEN and line.inbox:
+            item = line.inbox[0]
+            if isinstance(item, Data):
+                if not take_data or session.ready >= self.max_frames:
+                    return
+                self._push(line, session, item)
+                continue
+            if isinstance(item, EndOfStream):
+                line.dropped = session.finish()
+                line.end_arrived = item.arrived
+                _note_arrival(line, session, item.arrived)
+                line.state = LineState.ENDING
+            elif session.ready:
+                return
+            else:
+                outputs.append(Marked(item.id) if isinstance(item, MarkAt) else Flushed())
+            line.inbox.popleft()
+
+    def _push(self, line: Line, session: Session, item: Data) -> None:
+        """Take in one turn's worth of the item; the rest stays at the head of the inbox."""
+        # Decoding and resampling a long message takes time that other sessions wait for.
+        ingest, spec = session.ingest, session.spec
+        samples = max(1, self.max_frames * spec.hop * ingest.sample_rate // spec.sample_rate)
+        step = samples * ingest.encoding.width * ingest.channels
+        part, rest = item.payload[:step], item.payload[step:]
+        if rest:
+            line.inbox[0] = Data(rest, item.arrived)
+        else:
+            line.inbox.popleft()
+        # Counted first: the loop may see these bytes as taken too early, never twice.
+        line.pushed_bytes += len(part)
+        session.push(part)
+        _note_arrival(line, session, item.arrived)
+
+    def _end(self, line: Line, session: Session, outputs: list[Output]) -> None:
+        outputs.append(
+            Ended(
+                events=tuple(session.close_events()),
+                position=session.ingest.position,
+                frames=session.frames,
+                sparsity=session.sparsity(),
+                dropped=line.dropped,
+                arrived=line.end_arrived,
+            )
+        )
+        self.release(line)
+
+
+def _note_arrival(line: Line, session: Session, arrived: float) -> None:
+    """Remember which data completed the newest frames."""
+    end = session.frames + session.ready
+    if end > line.pushed_frames:
+        line.pushed_frames = end
+        line.arrivals.append((end, arrived))
+
+
+def _arrival(line: Line, frames: int, default: float) -> float:
+    """Arrival of the oldest data in the frames just computed, which end before `frames`."""
+    oldest = line.arrivals[0][1] if line.arrivals else default
+    while line.arrivals and line.arrivals[0][0] <= frames:
+        line.arrivals.popleft()
+    return oldest

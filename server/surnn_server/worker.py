@@ -1,0 +1,240 @@
+"""One thread that computes one model for all of its sessions.
+
+The thread owns the engine and everything in it. The event loop only puts items into lines and
+wakes the thread; results go back with one call to the loop for each batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+
+import numpy as np
+
+from surnn import ChunkResult, Model
+from surnn.engine import Engine
+from surnn_server.batching import compute, group_by_frames
+from surnn_server.lines import Item, Line, Output
+from surnn_server.metrics import ModelMetrics
+from surnn_server.turns import FAULT, Turns
+
+__all__ = ["Worker", "WorkerState"]
+
+log = logging.getLogger(__name__)
+
+Deliveries = list[tuple[Line, list[Output]]]
+
+
+class WorkerState(Enum):
+    """Life of a worker thread."""
+
+    STARTING = auto()
+    RUNNING = auto()
+    STOPPING = auto()
+    STOPPED = auto()
+
+
+class Worker:
+    """Computes the sessions of one model, oldest first, in batches.
+
+    Args:
+        model: what to compute.
+        capacity: sessions at the same time.
+        max_batch: sessions in one runtime call.
+        max_frames: frames of one session in one call; the rest waits for its next turn.
+        metrics: where to count.
+        gather_s: how long an idle worker lets sessions gather for its next call.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        capacity: int,
+        max_batch: int,
+        max_frames: int,
+        metrics: ModelMetrics,
+        gather_s: float = 0.0,
+    ) -> None:
+        self.spec = model.spec
+        self.state = WorkerState.STARTING
+        self._turns = Turns(Engine(model.runtime, capacity), max_frames)
+        self._max_batch = max_batch
+        self.metrics = metrics
+        self._gather_s = gather_s
+        self._wake = threading.Condition()
+        # Guarded by the condition: lines with something to do, oldest first; lines to be closed.
+        self._runnable: deque[Line] = deque()
+        self._closing: list[Line] = []
+        self._thread = threading.Thread(
+            target=self._run, name=f"surnn-{self.spec.name}", daemon=True
+        )
+
+    # For the event loop.
+
+    @property
+    def alive(self) -> bool:
+        """Is the thread at work?"""
+        return self.state is WorkerState.RUNNING and self._thread.is_alive()
+
+    @property
+    def sessions(self) -> int:
+        """Slots in use."""
+        return len(self._turns.engine.pool)
+
+    async def start(self) -> None:
+        """Start the thread; returns once the model is warm. Raises what the warm-up raised."""
+        self._loop = asyncio.get_running_loop()
+        self._warm: asyncio.Future[None] = self._loop.create_future()
+        self._thread.start()
+        await self._warm
+
+    async def stop(self) -> None:
+        """Stop the thread after the batch that it computes now."""
+        with self._wake:
+            self.state = WorkerState.STOPPING
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+        self.state = WorkerState.STOPPED
+
+    def open(self, line: Line) -> None:
+        """Start a session; `Opened` or `Failed` is its first output. Items may follow at once."""
+        self._enqueue(line)
+
+    def put(self, line: Line, item: Item) -> None:
+        """Hand over an item."""
+        line.inbox.append(item)
+        self._enqueue(line)
+
+    def close(self, line: Line) -> None:
+        """Forget the session: nothing is delivered from now on, its slot is free for the next."""
+        line.hung_up = True
+        with self._wake:
+            self._closing.append(line)
+            self._wake.notify()
+
+    def _enqueue(self, line: Line) -> None:
+        with self._wake:
+            if not line.queued:
+                line.queued = True
+                self._runnable.append(line)
+                self._wake.notify()
+
+    # The thread.
+
+    def _run(self) -> None:
+        try:
+            self._warm_up()
+        except Exception as error:  # noqa: BLE001  reported to whoever started the server
+            self._call_loop(self._warm.set_exception, error)
+            return
+        self.state = WorkerState.RUNNING
+        self._call_loop(self._warm.set_result, None)
+        while (lines := self._next_lines()) is not None:
+            try:
+                self._round(lines)
+            except Exception:
+                # Whatever broke is not known to be confined to one session of this round.
+                log.exception("round of %d sessions failed", len(lines))
+                for line in lines:
+                    self._turns.release(line)
+                self._post([(line, [FAULT]) for line in lines])
+
+    def _warm_up(self) -> None:
+        """Run some shapes, so that no client waits for first-time allocations."""
+        runtime = self._turns.engine.runtime
+        for batch in sorted({1, min(8, self._max_batch)}):
+            pool = runtime.new_pool(batch)
+            slots = [pool.acquire() for _ in range(batch)]
+            for count in sorted({1, min(10, self._turns.max_frames), self._turns.max_frames}):
+                frames = np.zeros((count, self.spec.frame_size), np.float32)
+                runtime.run(pool, slots, [frames] * batch)
+
+    def _next_lines(self) -> list[Line] | None:
+        """Wait for work: the lines of the next round, or None to stop."""
+        if self._wait_for_work() and self._gather_s:
+            # One call for ten sessions costs little more than one for one. Who is busy needs no
+            # such wait: sessions gather while it computes.
+            time.sleep(self._gather_s)
+        with self._wake:
+            stopping = self.state is WorkerState.STOPPING
+            closing, self._closing = self._closing, []
+            lines: list[Line] = []
+            while self._runnable and len(lines) < self._max_batch:
+                line = self._runnable.popleft()
+                line.queued = False
+                lines.append(line)
+        for line in closing:
+            self._turns.release(line)
+        if stopping:
+            return None
+        return [line for line in lines if not line.hung_up]
+
+    def _wait_for_work(self) -> bool:
+        """Returns whether it had to wait."""
+        idle = False
+        with self._wake:
+            while not (self._runnable or self._closing or self.state is WorkerState.STOPPING):
+                idle = True
+                self._wake.wait()
+        return idle
+
+    def _round(self, lines: Sequence[Line]) -> None:
+        """Take in what arrived, compute what is ready, answer."""
+        answers: Deliveries = []
+        ready: list[tuple[Line, int]] = []
+        for line in lines:
+            outputs: list[Output] = []
+            self._turns.advance(line, outputs, take_data=True)
+            if outputs:
+                answers.append((line, outputs))
+            if line.session is not None and line.session.ready:
+                ready.append((line, min(line.session.ready, self._turns.max_frames)))
+        self._post(answers)
+        for group in group_by_frames(ready):
+            self._post(self._compute(group))
+        with self._wake:
+            for line in lines:
+                more = line.session is not None and (line.inbox or line.session.ready)
+                if more and not line.queued:
+                    line.queued = True
+                    self._runnable.append(line)
+        self.metrics.slots.set(self.sessions)
+
+    def _compute(self, group: Sequence[Line]) -> Deliveries:
+        sessions = [line.session for line in group if line.session is not None]
+        began = time.perf_counter()
+        results = compute(self._turns.engine, sessions, self._turns.max_frames)
+        self.metrics.batch(len(group), time.perf_counter() - began)
+        deliveries: Deliveries = []
+        for line, result in zip(group, results, strict=True):
+            outputs: list[Output] = []
+            if isinstance(result, ChunkResult):
+                queue_s = self._turns.computed(line, outputs, result, began, len(group))
+                self.metrics.computed(result, queue_s)
+            else:
+                self._turns.fail(line, outputs, result)
+            deliveries.append((line, outputs))
+        return deliveries
+
+    def _post(self, deliveries: Deliveries) -> None:
+        if deliveries:
+            self._call_loop(_deliver, deliveries)
+
+    def _call_loop(self, function: Callable[..., object], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop was closed before the server was stopped: nobody is left to be told.
+            log.warning("results dropped: the event loop is closed")
+
+
+def _deliver(deliveries: Deliveries) -> None:
+    for line, outputs in deliveries:
+        if not line.hung_up:
+            line.deliver(outputs)
