@@ -1,0 +1,33 @@
+"""`surnn train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surnn_cli.errors import CommandError
+from surnn_cli.torch import require_torch
+
+__all__ = ["train"]
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="What to train: a TOML file.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data sets. [default: the config's]"),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this long. [default: the config's]", min=0.0)
+    ] = None,
+) -> None:
+    """Train a model on labelled recordings. Needs the `torch` extra."""
+    if not config.is_file():
+        raise CommandError(f"no file {config}, expected a training config (TOML)")
+    require_torch("training")
+    from surnn.train import train as run
+
+    run(config, data, out, minutes=minutes, progress=True)

@@ -1,0 +1,156 @@
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Run = Callable[..., Result]
+
+COMMANDS = ("demo", "stream", "score", "serve", "models", "info", "eval", "train", "export")
+
+
+def test_help_names_every_command(surnn: Run) -> None:
+    result = surnn("--help")
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert f" {command} " in result.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(surnn: Run, command: str) -> None:
+    result = surnn(command, "--help")
+    assert result.exit_code == 0
+    assert "Usage: " in result.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['surnn', '--help']\n"
+        "from surnn_cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = set(result.stderr.split())
+    assert "surnn_cli" in loaded
+    assert not loaded & {"numpy", "onnxruntime", "torch", "fastapi", "soundfile", "httpx", "surnn"}
+
+
+def test_serve_help_names_every_setting(surnn: Run) -> None:
+    from surnn_server import Settings
+
+    text = surnn("serve", "--help").stdout
+    for name in Settings.model_fields:
+        assert f"SURNN_{name.upper()}" in text
+
+
+def test_serve_refuses_bad_settings(surnn: Run) -> None:
+    result = surnn("serve", "--port", "70000")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: port is 70000: ")
+
+
+def test_version(surnn: Run) -> None:
+    from surnn import __version__
+
+    assert surnn("--version").stdout == f"surnn {__version__}\n"
+
+
+def test_info_for_people(surnn: Run, tiny_model: Path) -> None:
+    result = surnn("info", tiny_model)
+    assert result.exit_code == 0
+    for expected in (
+        "tiny version 1",
+        "8 neurons, 8 switches driven by clock",
+        "1016 bytes for each stream",
+        "test set.accuracy = 0.75",
+        "CC0-1.0",
+    ):
+        assert expected in result.stdout
+
+
+def test_info_as_json(surnn: Run, tiny_model: Path) -> None:
+    record = json.loads(surnn("info", tiny_model, "--json").stdout)
+    assert record["name"] == "tiny"
+    assert record["state_bytes"] == 1016
+    assert [state["name"] for state in record["state"]] == ["t", "context", "h0", "h1"]
+    assert record["metrics"]["test set"]["accuracy"] == 0.75
+
+
+def test_unknown_models_are_one_line(surnn: Run) -> None:
+    result = surnn("info", "nix")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: no model 'nix', expected one of ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_models_are_listed(surnn: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import surnn as package
+
+    monkeypatch.setattr(package, "installed", lambda: {"tiny": tiny_model / "model.onnx"})
+    monkeypatch.setattr(package, "load", lambda name, load=package.load: load(tiny_model))
+    result = surnn("models")
+    assert result.exit_code == 0
+    header, row, *_ = result.stdout.splitlines()
+    assert header.split() == ["model", "hears", "rate", "labels", "neurons", "open", "state"]
+    assert "audio, 1 ch" in row
+    assert row.split()[-4:] == ["12", "12%", "1016", "B"]
+    (record,) = json.loads(surnn("models", "--json").stdout)
+    assert (record["name"], record["open_rate"], record["layers"]) == ("tiny", 0.125, [8, 4])
+
+
+def test_eval(surnn: Run, tiny_model: Path, recording: Path, tmp_path: Path) -> None:
+    (tmp_path / "noise.wav").write_bytes(recording.read_bytes())
+    (tmp_path / "segments.csv").write_text("file,start_s,end_s,label\nnoise.wav,0.0,0.5,speech\n")
+    figures = json.loads(surnn("eval", tiny_model, tmp_path, "--json").stdout)
+    assert figures["accuracy"] == 0.5
+    assert figures["miss_rate"] == 0.0
+    assert figures["files"]["noise.wav"]["accuracy"] == 0.5
+    text = surnn("eval", tiny_model, tmp_path).stdout
+    assert "accuracy" in text
+    assert "0.5000" in text
+    assert "noise.wav" in text
+
+
+def test_eval_of_a_folder_without_audio(surnn: Run, tiny_model: Path, tmp_path: Path) -> None:
+    result = surnn("eval", tiny_model, tmp_path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "holds no audio" in result.stderr
+
+
+def test_training_without_torch(
+    surnn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "a.toml"
+    config.write_text("")
+    monkeypatch.setattr("surnn_cli.torch.find_spec", lambda name: None)
+    for args in (("train", config, "--out", tmp_path), ("export", tmp_path, "--out", tmp_path)):
+        result = surnn(*args)
+        assert result.exit_code == 2
+        assert result.stderr.endswith("needs torch, which is missing: pip install 'surnn[torch]'\n")
+    assert importlib.util.find_spec("torch") is not None, "the module itself is untouched"
+
+
+def test_training_without_a_config(surnn: Run, tmp_path: Path) -> None:
+    result = surnn("train", tmp_path / "nix.toml", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "expected a training config" in result.stderr
+
+
+def test_export(surnn: Run, tiny_model: Path, tmp_path: Path) -> None:
+    result = surnn("export", tiny_model, "--out", tmp_path / "again")
+    assert result.exit_code == 0
+    assert "equal to the network" in result.stdout
+    assert surnn("info", tmp_path / "again").exit_code == 0
+
+
+def test_export_of_something_else(surnn: Run, tmp_path: Path) -> None:
+    result = surnn("export", tmp_path, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "holds no spec.json, expected a saved model" in result.stderr
