@@ -7,12 +7,14 @@ the old one once its last token has expired.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import time
 from collections.abc import Callable, Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from surnn.errors import InvalidConfig, InvalidInput
+from surnn.errors import InvalidConfig, InvalidInput, InvalidSnapshot
 from surnn.snapshot import Snapshot, pack, unpack
 
 __all__ = ["BadToken", "ExpiredToken", "TokenSealer", "new_key"]
@@ -54,8 +56,13 @@ class TokenSealer:
         self._clock = clock
 
     def seal(self, snapshot: Snapshot) -> str:
-        """The session as text of a few KB."""
-        return self._fernet.encrypt_at_time(pack(snapshot), int(self._clock())).decode()
+        """The session as text of a few KB. Raises `InvalidSnapshot` when it is too large."""
+        token = self._fernet.encrypt_at_time(pack(snapshot), int(self._clock())).decode()
+        if len(token) > _MAX_CHARS:
+            raise InvalidSnapshot(
+                f"token has {len(token)} characters, expected at most {_MAX_CHARS}"
+            )
+        return token
 
     def open(self, token: str) -> Snapshot:
         """The session in a token.
@@ -64,6 +71,8 @@ class TokenSealer:
         """
         if len(token) > _MAX_CHARS:
             raise BadToken(f"token has {len(token)} characters, expected at most {_MAX_CHARS}")
+        if not _canonical(token):
+            raise BadToken("token is not what a server wrote, or was changed since")
         try:
             data = self._fernet.decrypt(token)
             sealed = self._fernet.extract_timestamp(token)
@@ -75,3 +84,15 @@ class TokenSealer:
                 f"token was sealed {age:.0f} s ago, expected at most {self.ttl_s:.0f} s"
             )
         return unpack(data)
+
+
+def _canonical(token: str) -> bool:
+    """Is this the one way to write these bytes?
+
+    Decoders pass over characters that are not base64 and bits that fill up the last one, so that
+    a changed token could still open.
+    """
+    try:
+        return base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
+    except (ValueError, binascii.Error):
+        return False
