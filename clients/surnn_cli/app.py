@@ -11,6 +11,7 @@ from surnn_cli.commands import (
     evaluate,
     export,
     info,
+    key,
     models,
     score,
     serve,
@@ -54,6 +55,7 @@ app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
 app.command("score", rich_help_panel=_USE)(score.score)
 app.command("serve", cls=serve.ServeCommand, rich_help_panel=_USE)(serve.serve)
+app.command("key", rich_help_panel=_USE)(key.key)
 app.command("models", rich_help_panel=_MODELS)(models.models)
 app.command("info", rich_help_panel=_MODELS)(info.info)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import surnn
 from surnn_server.dependencies import service_of
 from surnn_server.errors import add_handlers
-from surnn_server.routes import health, score, stream
+from surnn_server.routes import health, score, sessions, stream
 from surnn_server.routes import models as models_routes
 from surnn_server.service import Service
 from surnn_server.settings import Settings
@@ -41,7 +41,13 @@ def create_app(
     )
     app.state.service = Service(settings or Settings(), models)
     add_handlers(app)
-    for router in (stream.router, score.router, models_routes.router, health.router):
+    for router in (
+        stream.router,
+        score.router,
+        models_routes.router,
+        sessions.router,
+        health.router,
+    ):
         app.include_router(router)
     return app
 

@@ -21,6 +21,7 @@ class CloseCode(IntEnum):
     TRY_LATER = 1013
     INVALID_CONFIG = 4000
     UNKNOWN_MODEL = 4004
+    TOKEN_EXPIRED = 4008
     SENT_TOO_FAST = 4029
     IDLE = 4031
     MAX_DURATION = 4032
@@ -46,12 +47,17 @@ class ErrorCode(StrEnum):
     SLOW_READER = "slow_reader"
     INVALID_JSON = "invalid_json"
     INVALID_MESSAGE = "invalid_message"
+    INVALID_TOKEN = "invalid_token"
+    TOKEN_EXPIRED = "token_expired"
+    WRONG_MODEL = "wrong_model"
     # Of REST only.
     INVALID_REQUEST = "invalid_request"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
     UPLOAD_TOO_BIG = "upload_too_big"
+    UNAUTHORISED = "unauthorised"
+    FORBIDDEN = "forbidden"
 
     @property
     def close(self) -> CloseCode:
@@ -67,6 +73,11 @@ class ErrorCode(StrEnum):
     def retryable(self) -> bool:
         """May the same thing work later, unchanged?"""
         return self in _RETRYABLE
+
+    @property
+    def suspends(self) -> bool:
+        """Is the session whole when it ends so, and can go on elsewhere or later?"""
+        return self in _SUSPENDING
 
 
 _CLOSE = {
@@ -84,6 +95,9 @@ _CLOSE = {
     ErrorCode.SLOW_READER: CloseCode.SLOW_READER,
     ErrorCode.INVALID_JSON: CloseCode.INVALID_JSON,
     ErrorCode.INVALID_MESSAGE: CloseCode.INVALID_MESSAGE,
+    ErrorCode.INVALID_TOKEN: CloseCode.UNKNOWN_MODEL,
+    ErrorCode.WRONG_MODEL: CloseCode.UNKNOWN_MODEL,
+    ErrorCode.TOKEN_EXPIRED: CloseCode.TOKEN_EXPIRED,
 }
 
 _STATUS = {
@@ -97,12 +111,27 @@ _STATUS = {
     ErrorCode.UPLOAD_TOO_BIG: 413,
     ErrorCode.AT_CAPACITY: 503,
     ErrorCode.DRAINING: 503,
+    ErrorCode.INVALID_TOKEN: 422,
+    ErrorCode.WRONG_MODEL: 409,
+    ErrorCode.TOKEN_EXPIRED: 410,
+    ErrorCode.UNAUTHORISED: 401,
+    ErrorCode.FORBIDDEN: 403,
 }
 
-_RETRYABLE = {ErrorCode.DRAINING, ErrorCode.AT_CAPACITY, ErrorCode.INTERNAL}
+_RETRYABLE = {
+    ErrorCode.DRAINING,
+    ErrorCode.AT_CAPACITY,
+    ErrorCode.INTERNAL,
+    ErrorCode.SLOW_READER,
+}
+_SUSPENDING = {ErrorCode.DRAINING, ErrorCode.IDLE_TIMEOUT, ErrorCode.MAX_DURATION}
 
 # Samples of the wrong shape or type are, to a client, audio that is not what it claims to be.
-_SURNN = {"invalid_shape": ErrorCode.INVALID_AUDIO, "invalid_input": ErrorCode.INVALID_CONFIG}
+_SURNN = {
+    "invalid_shape": ErrorCode.INVALID_AUDIO,
+    "invalid_input": ErrorCode.INVALID_CONFIG,
+    "invalid_snapshot": ErrorCode.INVALID_TOKEN,
+}
 
 
 class Refusal(Exception):

@@ -12,9 +12,10 @@ from enum import Enum, auto
 
 from surnn_server import replies
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
-from surnn_server.lines import Computed, Ended, Failed, Opened, Output
+from surnn_server.lines import Checkpointed, Computed, Ended, Failed, Opened, Output, Suspended
 from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
 from surnn_server.protocol import Dialogue, Phase
+from surnn_server.resumption import resumption
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
 
@@ -29,6 +30,7 @@ class _Timer(Enum):
     IDLE = auto()
     DURATION = auto()
     LAST_MESSAGES = auto()
+    SUSPENSION = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Connection:
     """Joins what the client says, what the worker answers, and the clock.
 
     Lives on the event loop. The first failure, wherever it comes from, frees the session's slot
-    at once; what was computed before is still sent, then the error, then the close.
+    at once; what was computed before is still sent, then the error, then the close. A failure
+    that leaves the session whole waits for the worker to save it.
 
     Args:
         service: admits the session.
@@ -58,6 +61,10 @@ class Connection:
         self._dialogue = Dialogue(service.settings.max_message_bytes)
         self._session: StreamSession | None = None
         self._failure: Failed | None = None
+        self._suspension: Failed | None = None
+        """Why the session is being saved and given up."""
+        self._token: Checkpointed | None = None
+        """Goes with the failure."""
         self._over: str | None = None
         self._wake = asyncio.Event()
         self._seq = 0
@@ -102,14 +109,33 @@ class Connection:
                     yield Close(CloseCode.DONE, "")
                     return
             if self._failure is not None:
-                yield self._encode(replies.error(self._failure.code, self._failure.message))
+                failure = self._failure
+                yield self._encode(replies.error(failure.code, failure.message, self._token))
                 yield Close(self._failure.code.close, self._failure.code.value)
                 return
             self._wake.clear()
             await self._wake.wait()
 
     def fail(self, code: ErrorCode, message: str) -> None:
-        """End the session with an error. Only the first one counts."""
+        """End the session with an error, with a token where it can go on. The first counts."""
+        if self._failure is not None or self._over is not None:
+            return
+        if code.suspends and self._session is not None:
+            if self._suspension is None:
+                self._suspension = Failed(code, message)
+                self._session.suspend()
+                # The worker may be stuck, and a server that ends cannot wait for it.
+                limit = self._settings.close_timeout_s
+                self._after(_Timer.SUSPENSION, limit, lambda: self._fail(code, message))
+            return
+        self._fail(code, message)
+
+    @property
+    def session(self) -> StreamSession | None:
+        """The session, while it lives."""
+        return self._session if self._over is None else None
+
+    def _fail(self, code: ErrorCode, message: str) -> None:
         if self._failure is not None or self._over is not None:
             return
         self._failure = Failed(code, message)
@@ -122,7 +148,7 @@ class Connection:
 
     def _hears(self) -> bool:
         self._heard = self._loop.time()
-        return self._failure is None and self._over is None
+        return self._failure is None and self._over is None and self._suspension is None
 
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
@@ -154,18 +180,29 @@ class Connection:
         return self._session
 
     def _start(self, start: Start) -> None:
-        worker = self._service.admit(start.model)
+        service = self._service
+        service.check_accepting()
+        resumed = resumption(start, service.sealer, service.fingerprints)
+        worker = service.admit(resumed.model if resumed else start.model)
         try:
-            self._session = StreamSession(worker, start, self._settings, self._arrived)
+            self._session = StreamSession(
+                worker,
+                start,
+                self._settings,
+                self._arrived,
+                resumed.snapshot if resumed else None,
+            )
         except BaseException:
             self._service.leave()
             raise
         name = worker.spec.name
         self._service.metrics.started.labels(name).inc()
         self._service.metrics.active.labels(name).inc()
+        if resumed:
+            self._service.metrics.resumed.labels(name).inc()
         if self._settings.max_session_s:
             self._after(_Timer.DURATION, self._settings.max_session_s, self._reached_max_duration)
-        log.info("session %s started: model %s", self.id, name)
+        log.info("session %s %s: model %s", self.id, "resumed" if resumed else "started", name)
 
     def _finish(self, reason: str) -> None:
         """Free what the session holds."""
@@ -188,7 +225,12 @@ class Connection:
         last = session.outbox[-1]
         if isinstance(last, Failed):
             session.outbox.pop()
-            self.fail(last.code, last.message)
+            self._fail(last.code, last.message)
+        elif isinstance(last, Suspended):
+            session.outbox.pop()
+            assert self._suspension is not None, "the worker suspends what it was asked to"
+            self._token = last.checkpoint
+            self._fail(self._suspension.code, self._suspension.message)
         elif isinstance(last, Ended):
             self._expect_progress()
         elif len(session.outbox) > self._settings.max_unsent_results:
@@ -203,7 +245,15 @@ class Connection:
     def _frames(self, session: StreamSession, output: Output) -> list[str]:
         now = time.perf_counter()
         if isinstance(output, Opened):
-            return [self._encode(replies.ready(self.id, session.spec, self._settings))]
+            opened = replies.ready(
+                self.id,
+                session.spec,
+                session.config,
+                self._settings,
+                checkpoint_interval_s=session.checkpoint_interval_s,
+                resumed=session.resumed,
+            )
+            return [self._encode(opened)]
         if isinstance(output, Computed):
             session.latency.observe(now - output.arrived)
         return [self._encode(message) for message in session.messages(output, now)]

@@ -48,6 +48,11 @@ _EXAMPLES = {
     ErrorCode.AT_CAPACITY: "all sessions are taken, try again later",
     ErrorCode.DRAINING: "the server is shutting down, try another or later",
     ErrorCode.INTERNAL: "the server failed to handle the request",
+    ErrorCode.INVALID_TOKEN: "token was not sealed by this service, or was changed since",
+    ErrorCode.TOKEN_EXPIRED: "token was sealed 90000 s ago, expected at most 86400 s",
+    ErrorCode.WRONG_MODEL: "token belongs to weights 1f…, expected those of one of ['vad']",
+    ErrorCode.UNAUTHORISED: "admin key is missing, expected 'Authorization: Bearer ...'",
+    ErrorCode.FORBIDDEN: "sessions are closed here: this server was given no admin_key",
 }
 
 

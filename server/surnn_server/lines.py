@@ -13,9 +13,11 @@ from enum import Enum, auto
 
 from surnn import ChunkResult, Event, Sparsity
 from surnn.engine import Session, StreamConfig
+from surnn.snapshot import Snapshot
 from surnn_server.codes import ErrorCode
 
 __all__ = [
+    "Checkpointed",
     "Computed",
     "Data",
     "EndOfStream",
@@ -30,6 +32,7 @@ __all__ = [
     "Marked",
     "Opened",
     "Output",
+    "Suspended",
 ]
 
 
@@ -103,6 +106,25 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """The session was saved as it stands after all outputs so far."""
+
+    token: str
+    position: int
+    """Samples taken in: what comes next is this sample."""
+    frames: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The session was given up while it is whole, and its slot is free."""
+
+    checkpoint: Checkpointed | None
+    """None: it could not be saved."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The stream is complete, and its slot is free."""
 
@@ -124,7 +146,7 @@ class Failed:
     message: str
 
 
-Output = Opened | Computed | Marked | Flushed | Ended | Failed
+Output = Opened | Computed | Marked | Flushed | Checkpointed | Suspended | Ended | Failed
 
 
 class LineState(Enum):
@@ -140,28 +162,53 @@ class LineState(Enum):
 class Line:
     """One session between the event loop and its worker."""
 
-    def __init__(self, config: StreamConfig, deliver: Callable[[Sequence[Output]], None]) -> None:
+    def __init__(
+        self,
+        config: StreamConfig,
+        deliver: Callable[[Sequence[Output]], None],
+        *,
+        snapshot: Snapshot | None = None,
+        checkpoint_interval_s: float = 0.0,
+    ) -> None:
         self.config = config
+        self.snapshot = snapshot
+        """Where the session goes on, if it does not begin; the configuration is then the same."""
+        self.checkpoint_interval_s = checkpoint_interval_s
+        """Seconds, of stream or of the clock, between checkpoints; 0: none."""
         # Written by the loop.
         self.deliver = deliver
         """Called on the event loop, in order."""
         self.hung_up = False
         """Nobody waits for outputs any more."""
+        self.checkpoint_asked = False
+        """A checkpoint is wanted now; the worker takes the wish back when it has one."""
+        self.suspending = False
+        """Take in nothing more: save the session and free its slot."""
         self.accepted_bytes = 0
         # A deque's append and popleft are atomic: each side owns one end.
         self.inbox: deque[Item] = deque()
         # Written by the worker.
         self.state = LineState.NEW
         self.session: Session | None = None
+        self.saved_position = 0
+        """Of the newest checkpoint."""
         self.pushed_bytes = 0
         self.pushed_frames = 0
         """Frames that the session had all data of so far."""
         self.dropped = 0
         self.end_arrived = 0.0
+        self.checkpoint_at = (0.0, 0)
+        """When the next checkpoint is due: by `time.perf_counter()`, and by position."""
+        self.checkpoint_due = False
         self.arrivals: deque[tuple[int, float]] = deque()
         """(frame number, arrival of the data that completed the frames below it)."""
         # Written under the worker's lock.
         self.queued = False
+
+    @property
+    def saving(self) -> bool:
+        """Is a checkpoint to be taken as soon as no frame waits?"""
+        return self.checkpoint_due or self.checkpoint_asked
 
     @property
     def waiting_bytes(self) -> int:

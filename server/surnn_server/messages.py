@@ -49,6 +49,12 @@ class Start(_Message):
     report: Report = Report.CHUNK
     report_interval_ms: float = Field(default=0.0, ge=0.0, le=3_600_000.0)
     thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
+    checkpoint_interval_s: float | None = Field(default=None, ge=0.0, le=86_400.0)
+    """None: the server's. 0: no checkpoints."""
+    resume: str | None = None
+    """The token of a checkpoint: go on from there."""
+    reported_frames: int = Field(default=0, ge=0)
+    """Frames from the start of the stream whose chunks the client has already."""
 
 
 class Marker(_Message):

@@ -22,6 +22,10 @@ class Metrics:
         r = self.registry
         self.active = Gauge("surnn_sessions_active", "Streams now", ["model"], registry=r)
         self.started = Counter("surnn_sessions_started", "Streams", ["model"], registry=r)
+        self.resumed = Counter(
+            "surnn_sessions_resumed", "Streams that went on from a token", ["model"], registry=r
+        )
+        self.checkpoints = Counter("surnn_checkpoints", "Sessions saved", ["model"], registry=r)
         self.ended = Counter(
             "surnn_sessions_ended", "Streams that ended", ["model", "reason"], registry=r
         )
@@ -89,6 +93,7 @@ class ModelMetrics:
         metrics.capacity.labels(name).set(capacity)
         self.slots = metrics.slots.labels(name)
         self.latency = metrics.latency.labels(name)
+        self.checkpoints = metrics.checkpoints.labels(name)
         self._batch = metrics.batch.labels(name)
         self._step = metrics.step.labels(name)
         self._queue = metrics.queue.labels(name)

@@ -13,12 +13,16 @@ from typing import Any
 import orjson
 
 from surnn import Event, ModelSpec, Sparsity
+from surnn.engine import StreamConfig
+from surnn.snapshot import StreamState
 from surnn_server.codes import ErrorCode
+from surnn_server.lines import Checkpointed
 from surnn_server.settings import Settings
 
 __all__ = [
     "PROTOCOL_VERSION",
     "Reply",
+    "checkpoint",
     "encode",
     "error",
     "event",
@@ -38,8 +42,16 @@ def encode(reply: Reply, seq: int) -> str:
     return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
-def ready(session: str, spec: ModelSpec, settings: Settings) -> Reply:
-    """The session is open."""
+def ready(
+    session: str,
+    spec: ModelSpec,
+    config: StreamConfig,
+    settings: Settings,
+    *,
+    checkpoint_interval_s: float = 0.0,
+    resumed: StreamState | None = None,
+) -> Reply:
+    """The session is open; `config` and the interval are what it got, not what was asked."""
     return {
         "type": "ready",
         "seq": 0,
@@ -53,20 +65,33 @@ def ready(session: str, spec: ModelSpec, settings: Settings) -> Reply:
             "hop": spec.hop,
             "layers": [layer.hidden for layer in spec.layers],
         },
+        "stream": {
+            "encoding": config.encoding.value,
+            "sample_rate": config.sample_rate,
+            "channels": config.channels,
+        },
+        "resumed": resumed is not None,
+        "position": resumed.position if resumed else 0,
+        "frames": resumed.frames if resumed else 0,
+        "events": resumed.events if resumed else 0,
         "limits": {
             "max_message_bytes": settings.max_message_bytes,
             "max_buffered_seconds": settings.max_buffered_seconds,
             "idle_timeout_s": settings.idle_timeout_s,
             "max_session_s": settings.max_session_s,
+            "checkpoint_interval_s": checkpoint_interval_s,
         },
     }
 
 
-def event(item: Event, sample: int, open_rate: Sequence[float], latency_ms: float) -> Reply:
-    """A label began, ended or happened."""
+def event(
+    item: Event, number: int, sample: int, open_rate: Sequence[float], latency_ms: float
+) -> Reply:
+    """A label began, ended or happened: the stream's event of that number."""
     return {
         "type": "event",
         "seq": 0,
+        "number": number,
         "label": item.label,
         "kind": item.kind.value,
         "time": item.time,
@@ -87,15 +112,30 @@ def warning(code: str, message: str) -> Reply:
     return {"type": "warning", "seq": 0, "code": code, "message": message}
 
 
-def error(code: ErrorCode, message: str) -> Reply:
-    """The session is over; a close follows."""
+def checkpoint(item: Checkpointed) -> Reply:
+    """The session as it stands: everything before `position` has been reported."""
     return {
+        "type": "checkpoint",
+        "seq": 0,
+        "position": item.position,
+        "frames": item.frames,
+        "events": item.events,
+        "token": item.token,
+    }
+
+
+def error(code: ErrorCode, message: str, saved: Checkpointed | None = None) -> Reply:
+    """The session is over, and goes on from `saved` if the client wants that; a close follows."""
+    reply = {
         "type": "error",
         "seq": 0,
         "code": code.value,
         "message": message,
-        "retryable": code.retryable,
+        "retryable": code.retryable or saved is not None,
     }
+    if saved is not None:
+        reply |= checkpoint(saved) | {"type": "error"}
+    return reply
 
 
 def sparsity(open_rate: Sequence[float], updates: int, possible: int) -> Reply:

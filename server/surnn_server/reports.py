@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from surnn import Event, ModelSpec
+from surnn import ChunkResult, Event, ModelSpec, Sparsity
 from surnn_server import replies
 from surnn_server.lines import Computed, Ended
 from surnn_server.messages import Report
 from surnn_server.replies import Reply
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "tail"]
 
 
 class Reporter:
     """Turns the results of one session into messages.
 
     Events leave at once; `chunk` messages wait until they cover the interval.
+
+    Args:
+        spec: the session's model.
+        sample_rate: of the client's stream.
+        report: how much is told.
+        interval_ms: least stream time of a chunk.
+        events: of the stream before this connection.
+        reported_frames: of the stream that the client has chunks of already.
     """
 
     def __init__(
@@ -27,6 +36,9 @@ class Reporter:
         sample_rate: int,
         report: Report = Report.CHUNK,
         interval_ms: float = 0.0,
+        *,
+        events: int = 0,
+        reported_frames: int = 0,
     ) -> None:
         self._spec = spec
         self._rate = sample_rate
@@ -36,8 +48,9 @@ class Reporter:
         self._merged_frames = 0
         self._open_rate: tuple[float, ...] = (0.0,) * len(spec.layers)
         self._compute_ms = 0.0
-        self.events = 0
-        """Events reported so far."""
+        self._reported_frames = reported_frames
+        self.events = events
+        """Events of the stream reported so far: what numbers them."""
 
     def computed(self, item: Computed, now: float) -> list[Reply]:
         """Frames were computed: their events, and a chunk when it is due."""
@@ -45,9 +58,9 @@ class Reporter:
         self._compute_ms += result.compute_ms
         self._open_rate = result.sparsity.open_rate
         messages = [self._event(event, item.arrived, now) for event in result.events]
-        if self._report is not Report.EVENTS:
-            self._merged.append(item)
-            self._merged_frames += result.frames
+        if self._report is not Report.EVENTS and (fresh := self._fresh(item)):
+            self._merged.append(fresh)
+            self._merged_frames += fresh.result.frames
             if self._merged_frames >= self._least_frames:
                 messages += self.flush()
         return messages
@@ -90,10 +103,21 @@ class Reporter:
         )
         return messages
 
+    def _fresh(self, item: Computed) -> Computed | None:
+        """The part of a result that the client has no chunk of yet."""
+        result = item.result
+        known = self._reported_frames - result.first_frame
+        if known <= 0:
+            return item
+        if known >= result.frames:
+            return None
+        return replace(item, result=tail(result, known, self._spec))
+
     def _event(self, event: Event, arrived: float, now: float) -> Reply:
         self.events += 1
         return replies.event(
             event,
+            number=self.events,
             sample=round(event.time * self._rate),
             open_rate=self._open_rate,
             latency_ms=(now - arrived) * 1000.0,
@@ -152,3 +176,24 @@ class Reporter:
 
 def _realtime_factor(seconds: float, compute_ms: float) -> float:
     return round(seconds * 1000.0 / max(compute_ms, 1e-6), 3)
+
+
+def tail(result: ChunkResult, skip: int, spec: ModelSpec) -> ChunkResult:
+    """The result without its first frames, as if it had been computed alone."""
+    rates = result.open_rates[skip:]
+    hidden = np.array([layer.hidden for layer in spec.layers])
+    updates = np.rint(rates * hidden).sum(axis=0, dtype=np.float64)
+    frames, first = len(rates), result.first_frame + skip
+    return replace(
+        result,
+        start=first / spec.frame_rate,
+        first_frame=first,
+        probs=result.probs[skip:],
+        open_rates=rates,
+        sparsity=Sparsity(
+            open_rate=tuple((updates / (hidden * frames)).tolist()),
+            updates=int(updates.sum()),
+            possible=spec.neurons * frames,
+        ),
+        compute_ms=result.compute_ms * frames / result.frames,
+    )

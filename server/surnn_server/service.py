@@ -13,6 +13,7 @@ from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.metrics import Metrics, ModelMetrics
 from surnn_server.scoring import ScoreJobs
 from surnn_server.settings import Settings
+from surnn_server.tokens import TokenSealer, new_key
 from surnn_server.worker import Worker
 
 __all__ = ["Service", "ServiceState", "Stoppable", "load_models"]
@@ -46,6 +47,7 @@ class Service:
         self.state = ServiceState.STARTING
         self.models: dict[str, Model] = dict(models or {})
         self.workers: dict[str, Worker] = {}
+        self.sealer = TokenSealer(settings.state_keys or [new_key()], settings.token_ttl_s)
         self.jobs = ScoreJobs(settings.score_jobs, settings.score_queue)
         self.connections: set[Stoppable] = set()
         """Every open connection; not all of them have a session."""
@@ -76,6 +78,7 @@ class Service:
                 max_frames=self.settings.max_frames,
                 gather_s=self.settings.gather_ms / 1000.0,
                 metrics=ModelMetrics(self.metrics, model.spec, self.settings.max_sessions),
+                sealer=self.sealer,
             )
             await worker.start()
             self.workers[name] = worker
@@ -84,6 +87,11 @@ class Service:
             log.info("serving %s", ", ".join(sorted(self.models)))
         else:
             log.warning("no model to serve: none is installed, and none was named")
+        if not self.settings.state_keys:
+            log.info(
+                "no state key is set: streams survive lost connections, but not a restart of this "
+                "server; `surnn key` prints one for SURNN_STATE_KEYS"
+            )
 
     async def drain(self) -> None:
         """Refuse new streams, end those that run, wait until they are gone or time is up."""
@@ -115,6 +123,11 @@ class Service:
                 ErrorCode.UNKNOWN_MODEL, f"no model {name!r}, expected one of {sorted(self.models)}"
             )
         return model
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Which weights each served model has."""
+        return {name: worker.fingerprint for name, worker in self.workers.items()}
 
     def check_accepting(self) -> None:
         """Raises `Refusal` when the server takes no new work."""

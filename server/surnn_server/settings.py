@@ -69,6 +69,27 @@ class Settings(BaseSettings):
         default=2048, ge=1, description="Results that may wait for a client that reads too slowly"
     )
 
+    checkpoint_interval_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="Time between the checkpoints of a stream whose client does not say; 0: none",
+    )
+    state_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        repr=False,
+        description="Keys of session tokens as `surnn key` prints them, separated by commas: the "
+        "first seals, all open; none: a random one, so that tokens do not survive a restart",
+    )
+    token_ttl_s: float = Field(
+        default=86_400.0, gt=0, description="How long a session token can be used"
+    )
+    admin_key: str | None = Field(
+        default=None,
+        min_length=16,
+        repr=False,
+        description="Bearer key of /v1/sessions; none: it is closed",
+    )
+
     idle_timeout_s: float = Field(
         default=60.0, ge=0, description="Longest silence of a client; 0: no limit"
     )
@@ -101,7 +122,7 @@ class Settings(BaseSettings):
         description="Requests to /v1/score that may wait; more are refused with 503",
     )
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "state_keys", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -6,6 +6,8 @@ import logging
 
 from surnn import ChunkResult, SurnnError
 from surnn.engine import Engine, Session
+from surnn.errors import InvalidInput, InvalidSnapshot
+from surnn_server.checkpoints import Checkpoints
 from surnn_server.codes import ErrorCode, code_of
 from surnn_server.lines import (
     Computed,
@@ -21,6 +23,7 @@ from surnn_server.lines import (
     Opened,
     Output,
 )
+from surnn_server.tokens import TokenSealer
 
 __all__ = ["FAULT", "Turns"]
 
@@ -32,16 +35,18 @@ FAULT = Failed(ErrorCode.INTERNAL, "the server failed to compute this stream")
 class Turns:
     """Moves lines forward, one turn at a time; with at most about `max_frames` of each."""
 
-    def __init__(self, engine: Engine, max_frames: int) -> None:
+    def __init__(self, engine: Engine, max_frames: int, sealer: TokenSealer) -> None:
         self.engine = engine
+        self.checkpoints = Checkpoints(engine, sealer)
         self.max_frames = max_frames
 
     def advance(self, line: Line, outputs: list[Output], *, take_data: bool) -> None:
         """Work through the line's items as far as possible without computing."""
         try:
             if line.state is LineState.NEW:
-                line.session = self.engine.open(line.config)
+                line.session = self._open(line)
                 line.state = LineState.OPEN
+                self.checkpoints.opened(line, line.session)
                 outputs.append(Opened())
             if line.session is not None:
                 self._take_items(line, line.session, outputs, take_data)
@@ -60,8 +65,17 @@ class Turns:
         position = session.ingest.position
         queue_s = began - arrived
         outputs.append(Computed(result, position, arrived, queue_s * 1000.0, batch))
+        self.checkpoints.check(line, session)
         self.advance(line, outputs, take_data=False)
         return queue_s
+
+    def save(self, line: Line, outputs: list[Output]) -> None:
+        """After a round: save the session, if that is due."""
+        try:
+            if self.checkpoints.visit(line, outputs):
+                self.release(line)
+        except Exception as error:  # noqa: BLE001  hits this session only
+            self.fail(line, outputs, error)
 
     def fail(self, line: Line, outputs: list[Output], error: Exception) -> None:
         """End the session with an error."""
@@ -80,13 +94,26 @@ class Turns:
         line.state = LineState.CLOSED
         line.inbox.clear()
 
+    def _open(self, line: Line) -> Session:
+        if line.snapshot is None:
+            return self.engine.open(line.config)
+        try:
+            return self.engine.restore(line.snapshot)
+        except InvalidInput as error:
+            # The fault is the token's, whatever part of it does not fit.
+            raise InvalidSnapshot(f"token holds no session of this model: {error}") from error
+        finally:
+            line.snapshot = None
+
     def _take_items(
         self, line: Line, session: Session, outputs: list[Output], take_data: bool
     ) -> None:
-        while line.state is LineState.OPEN and line.inbox:
+        while line.state is LineState.OPEN and line.inbox and not line.suspending:
             item = line.inbox[0]
             if isinstance(item, Data):
                 if not take_data or session.ready >= self.max_frames:
+                    return
+                if line.saving and session.ready:
                     return
                 self._push(line, session, item)
                 continue

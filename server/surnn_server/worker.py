@@ -21,6 +21,7 @@ from surnn.engine import Engine
 from surnn_server.batching import compute, group_by_frames
 from surnn_server.lines import Item, Line, Output
 from surnn_server.metrics import ModelMetrics
+from surnn_server.tokens import TokenSealer
 from surnn_server.turns import FAULT, Turns
 
 __all__ = ["Worker", "WorkerState"]
@@ -48,6 +49,7 @@ class Worker:
         max_batch: sessions in one runtime call.
         max_frames: frames of one session in one call; the rest waits for its next turn.
         metrics: where to count.
+        sealer: makes tokens of sessions.
         gather_s: how long an idle worker lets sessions gather for its next call.
     """
 
@@ -59,11 +61,13 @@ class Worker:
         max_batch: int,
         max_frames: int,
         metrics: ModelMetrics,
+        sealer: TokenSealer,
         gather_s: float = 0.0,
     ) -> None:
         self.spec = model.spec
+        self.fingerprint = model.runtime.fingerprint
         self.state = WorkerState.STARTING
-        self._turns = Turns(Engine(model.runtime, capacity), max_frames)
+        self._turns = Turns(Engine(model.runtime, capacity), max_frames, sealer)
         self._max_batch = max_batch
         self.metrics = metrics
         self._gather_s = gather_s
@@ -109,6 +113,20 @@ class Worker:
     def put(self, line: Line, item: Item) -> None:
         """Hand over an item."""
         line.inbox.append(item)
+        self._enqueue(line)
+
+    def checkpoint(self, line: Line) -> None:
+        """Save the session soon; `Checkpointed` is among its next outputs."""
+        line.checkpoint_asked = True
+        self._enqueue(line)
+
+    def suspend(self, line: Line) -> None:
+        """Save the session soon and give it up; `Suspended` is then its last output.
+
+        What waits in its inbox is dropped, what it has taken in is computed. A session whose end
+        was taken in ends as usual; one that fails gives `Failed`.
+        """
+        line.suspending = True
         self._enqueue(line)
 
     def close(self, line: Line) -> None:
@@ -198,13 +216,28 @@ class Worker:
         self._post(answers)
         for group in group_by_frames(ready):
             self._post(self._compute(group))
+        # Last: nobody's results wait for somebody's token.
+        self._post(self._save(lines))
         with self._wake:
             for line in lines:
-                more = line.session is not None and (line.inbox or line.session.ready)
+                more = line.session is not None and (
+                    line.inbox or line.session.ready or line.saving or line.suspending
+                )
                 if more and not line.queued:
                     line.queued = True
                     self._runnable.append(line)
         self.metrics.slots.set(self.sessions)
+
+    def _save(self, lines: Sequence[Line]) -> Deliveries:
+        before = self._turns.checkpoints.taken
+        deliveries: Deliveries = []
+        for line in lines:
+            outputs: list[Output] = []
+            self._turns.save(line, outputs)
+            if outputs:
+                deliveries.append((line, outputs))
+        self.metrics.checkpoints.inc(self._turns.checkpoints.taken - before)
+        return deliveries
 
     def _compute(self, group: Sequence[Line]) -> Deliveries:
         sessions = [line.session for line in group if line.session is not None]

@@ -40,6 +40,7 @@ class FakeRuntime:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
+        self.fingerprint = f"fake-{spec.name}"
         self.before_run: Callable[[Sequence[Array]], None] = lambda frames: None
         self.batches: list[int] = []
 

@@ -176,6 +176,7 @@ def test_an_event_leaves_before_the_chunk_that_covers_it(make_reporter):
     assert plain(message) == {
         "type": "event",
         "seq": 7,
+        "number": 1,
         "label": "speech",
         "kind": "start",
         "time": 0.05,

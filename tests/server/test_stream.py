@@ -30,7 +30,10 @@ def test_a_stream_from_start_to_summary(server, stream_all, make_pcm):
         "max_buffered_seconds": 30.0,
         "idle_timeout_s": 60.0,
         "max_session_s": 0.0,
+        "checkpoint_interval_s": 5.0,
     }
+    assert ready["stream"] == {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}
+    assert (ready["resumed"], ready["position"], ready["events"]) == (False, 0, 0)
     chunks = heard.of("chunk")
     assert chunks[0]["first_sample"] == 0
     assert chunks[-1]["end_sample"] == 16000

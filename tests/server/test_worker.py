@@ -27,6 +27,7 @@ from surnn_server.lines import (
     Opened,
 )
 from surnn_server.metrics import Metrics, ModelMetrics
+from surnn_server.tokens import TokenSealer, new_key
 from surnn_server.worker import Worker
 
 HOP_BYTES = 320
@@ -92,6 +93,7 @@ async def at_work(runtime, capacity=8, max_batch=8, max_frames=20):
         max_batch=max_batch,
         max_frames=max_frames,
         metrics=ModelMetrics(Metrics(), runtime.spec, capacity),
+        sealer=TokenSealer([new_key()], 60.0),
     )
     await worker.start()
     runtime.batches.clear()

@@ -1,0 +1,198 @@
+"""`/v1/sessions`: live sessions, and their state for migration and forking. For operators."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel, Field, ValidationError
+
+from surnn import Encoding
+from surnn.engine import Engine
+from surnn.errors import InvalidInput
+from surnn.snapshot import Snapshot, pack, unpack
+from surnn_server.admin import require_admin
+from surnn_server.codes import ErrorCode, Refusal
+from surnn_server.connection import Connection
+from surnn_server.dependencies import ServiceDep
+from surnn_server.errors import responses
+from surnn_server.resumption import find_model
+from surnn_server.service import Service
+
+__all__ = ["router"]
+
+router = APIRouter(
+    prefix="/v1/sessions",
+    tags=["sessions"],
+    dependencies=[Depends(require_admin)],
+    responses=responses(ErrorCode.UNAUTHORISED, ErrorCode.FORBIDDEN),
+)
+
+_BYTES = "application/octet-stream"
+_MAX_BODY = 1 << 20
+_SAVE_TIMEOUT_S = 10.0
+
+
+class LiveSession(BaseModel):
+    """One open stream."""
+
+    session: str = Field(examples=["6b1f0c"])
+    model: str = Field(examples=["vad"])
+    seconds: float = Field(description="Length of the stream computed so far", examples=[12.5])
+    position: int = Field(description="Samples taken in so far", examples=[200_000])
+
+
+class LiveSessions(BaseModel):
+    """All open streams of this server."""
+
+    sessions: list[LiveSession]
+
+
+class SavedSession(BaseModel):
+    """A session that any server with the same key and model can go on with."""
+
+    model: str = Field(examples=["vad"])
+    position: int = Field(description="First sample that is wanted next", examples=[200_000])
+    frames: int = Field(examples=[1250])
+    events: int = Field(description="Events found before", examples=[4])
+    encoding: Encoding = Field(examples=[Encoding.PCM_S16LE])
+    sample_rate: int = Field(examples=[16000])
+    channels: int = Field(examples=[1])
+    token: str = Field(description="For `resume` in `start`", examples=["gAAAAABn..."])
+
+
+class Token(BaseModel):
+    """What to check."""
+
+    token: str
+
+
+@router.get("", summary="Open streams")
+async def list_sessions(service: ServiceDep) -> LiveSessions:
+    """In order of their ids."""
+    found = [
+        LiveSession(
+            session=connection.id,
+            model=session.spec.name,
+            seconds=session.seconds,
+            position=session.position,
+        )
+        for connection in sorted(_connections(service), key=lambda c: c.id)
+        if (session := connection.session) is not None
+    ]
+    return LiveSessions(sessions=found)
+
+
+@router.get(
+    "/{session}/state",
+    summary="The state of an open stream",
+    response_model=SavedSession,
+    responses={
+        200: {"content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}},
+        **responses(ErrorCode.NOT_FOUND, ErrorCode.INVALID_REQUEST),
+    },
+)
+async def get_state(
+    request: Request, service: ServiceDep, session: Annotated[str, Path(examples=["6b1f0c"])]
+) -> Response | SavedSession:
+    """Saved between two turns; the stream goes on, and its client is told the checkpoint too.
+
+    With `Accept: application/octet-stream` the bare state, for servers that have another key.
+    """
+    live = next((c.session for c in _connections(service) if c.id == session), None)
+    if live is None:
+        raise Refusal(ErrorCode.NOT_FOUND, f"no session {session[:80]!r}, see /v1/sessions")
+    try:
+        async with asyncio.timeout(_SAVE_TIMEOUT_S):
+            token = (await live.save()).token
+    except TimeoutError:
+        raise Refusal(ErrorCode.INTERNAL, "the session could not be saved") from None
+    snapshot = service.sealer.open(token)
+    if request.headers.get("accept", "") == _BYTES:
+        return Response(pack(snapshot), media_type=_BYTES)
+    return _described(live.spec.name, snapshot, token)
+
+
+@router.post(
+    "/state",
+    summary="Check a state, and get a token for it",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": Token.model_json_schema()},
+                _BYTES: {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
+    responses=responses(
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.INVALID_TOKEN,
+        ErrorCode.TOKEN_EXPIRED,
+        ErrorCode.WRONG_MODEL,
+        ErrorCode.UPLOAD_TOO_BIG,
+    ),
+)
+async def post_state(request: Request, service: ServiceDep) -> SavedSession:
+    """A token as JSON, or the bytes of a state: does it fit a model that is served here?
+
+    The answer's token is sealed anew, with this server's key: a stream that starts with it goes
+    on from that state, as often as one likes.
+    """
+    body = await _read(request)
+    if request.headers.get("content-type", "") == _BYTES:
+        snapshot = unpack(body)
+    else:
+        snapshot = service.sealer.open(_token(body))
+    name = find_model(snapshot, service.fingerprints, None)
+    runtime = service.models[name].runtime
+
+    def check() -> None:
+        engine = Engine(runtime)
+        try:
+            engine.close(engine.restore(snapshot))
+        except InvalidInput as error:
+            raise Refusal(ErrorCode.INVALID_TOKEN, f"state does not fit: {error}") from error
+
+    await asyncio.to_thread(check)
+    return _described(name, snapshot, service.sealer.seal(snapshot))
+
+
+def _connections(service: Service) -> list[Connection]:
+    return [c for c in service.connections if isinstance(c, Connection)]
+
+
+def _described(model: str, snapshot: Snapshot, token: str) -> SavedSession:
+    state = snapshot.state
+    return SavedSession(
+        model=model,
+        position=state.position,
+        frames=state.frames,
+        events=state.events,
+        encoding=state.encoding,
+        sample_rate=state.sample_rate,
+        channels=state.channels,
+        token=token,
+    )
+
+
+def _token(body: bytes) -> str:
+    try:
+        return Token.model_validate_json(body).token
+    except ValidationError as error:
+        raise Refusal(
+            ErrorCode.INVALID_REQUEST, 'body is something else, expected {"token": "..."}'
+        ) from error
+
+
+async def _read(request: Request) -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MAX_BODY:
+            raise Refusal(
+                ErrorCode.UPLOAD_TOO_BIG,
+                f"body of {len(body)} bytes or more, expected at most {_MAX_BODY}",
+            )
+    return body
