@@ -121,6 +121,7 @@ class EmbeddedStream:
             sample=round(event.time * self._rate),
             open_rate=self._open_rate,
             latency_ms=(time.perf_counter() - began) * 1000.0,
+            number=self._events,
         )
 
     def _summary(self, samples: int) -> Summary:

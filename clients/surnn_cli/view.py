@@ -11,7 +11,15 @@ from rich.text import Text
 
 from surnn_cli.console import supports_blocks
 from surnn_cli.timeline import Track, bars
-from surnn_client import Chunk, EventMessage, Message, ModelInfo, Summary, Warning_
+from surnn_client import (
+    Chunk,
+    EventMessage,
+    Message,
+    ModelInfo,
+    Reconnected,
+    Summary,
+    Warning_,
+)
 
 __all__ = ["StreamView"]
 
@@ -65,6 +73,9 @@ class StreamView:
             self.console.print(self._event(message))
         elif isinstance(message, Warning_):
             self.console.print(f"  warning: {message.message}", style="yellow", markup=False)
+        elif isinstance(message, Reconnected):
+            line = f"  connection lost ({message.reason}), gone on without a gap: {message.url}"
+            self.console.print(line, style="yellow", markup=False)
         elif isinstance(message, Summary):
             self.summary = message
 

@@ -22,6 +22,7 @@ from surnn_client.exceptions import (
     StreamClosed,
 )
 from surnn_client.messages import (
+    Checkpoint,
     Chunk,
     Cost,
     Error,
@@ -32,11 +33,14 @@ from surnn_client.messages import (
     Message,
     ModelInfo,
     Ready,
+    Reconnected,
     Sparsity,
+    StreamInfo,
     Summary,
     Warning_,
 )
 from surnn_client.pacing import paced, paced_async, pieces
+from surnn_client.reconnect import Reconnect
 from surnn_client.rest import Client
 from surnn_client.scores import FileError, FileScore, Health, Segment, ServedModel
 from surnn_client.sync import Stream, connect
@@ -44,6 +48,7 @@ from surnn_client.wire import StreamOptions, dump, parse, to_dict
 
 __all__ = [
     "AsyncStream",
+    "Checkpoint",
     "Chunk",
     "Client",
     "ClientError",
@@ -64,6 +69,8 @@ __all__ = [
     "ModelInfo",
     "ProtocolViolation",
     "Ready",
+    "Reconnect",
+    "Reconnected",
     "Segment",
     "ServedModel",
     "ServerBusy",
@@ -73,6 +80,7 @@ __all__ = [
     "Sparsity",
     "Stream",
     "StreamClosed",
+    "StreamInfo",
     "StreamOptions",
     "Summary",
     "Warning_",

@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from surnn_client.connection import Connection, open_connection
+from surnn_client.durable import DurableConnection
 from surnn_client.exceptions import ClientError
-from surnn_client.messages import Message, Ready, Summary
+from surnn_client.journal import Control
+from surnn_client.messages import Checkpoint, Message, Ready, Summary
+from surnn_client.reconnect import Reconnect, Urls
 from surnn_client.samples import Samples
 from surnn_client.wire import Report, StreamOptions
 
@@ -23,21 +25,25 @@ __all__ = ["AsyncStream", "connect_async"]
 class AsyncStream:
     """One open stream. Made by `connect_async`.
 
-    Iterating gives `Chunk`, `EventMessage`, `Marker`, `Warning_` and last `Summary`, as they
-    come; it raises a `ClientError` when the stream ends for any other reason. Messages wait for
-    their reader without limit: they are far smaller than what is sent for them.
+    Iterating gives `Chunk`, `EventMessage`, `Marker`, `Warning_`, `Reconnected` and last
+    `Summary`, as they come; it raises a `ClientError` when the stream ends for any other reason.
+    Messages wait for their reader without limit: they are far smaller than what is sent for
+    them.
     """
 
-    def __init__(self, connection: Connection, queue: asyncio.Queue[Message | None]) -> None:
+    def __init__(self, connection: DurableConnection, queue: asyncio.Queue[Message | None]) -> None:
         self._connection = connection
         self._queue = queue
 
     @property
     def ready(self) -> Ready:
         """What the server said when the stream opened: model, limits, session."""
-        ready = self._connection.protocol.ready
-        assert ready is not None, "a stream is handed out once it is ready"
-        return ready
+        return self._connection.ready
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest one: its token is all that is needed to go on, in another process too."""
+        return self._connection.checkpoint
 
     async def send(self, data: Samples) -> None:
         """Send samples: bytes in the stream's encoding, of any size, or a contiguous array.
@@ -48,15 +54,15 @@ class AsyncStream:
 
     async def marker(self, id: str) -> None:
         """Ask for a `Marker` once everything sent so far is processed and reported."""
-        await self._connection.control("marker", id=id)
+        await self._connection.control(Control("marker", id))
 
     async def flush(self) -> None:
         """Ask for what is being merged, without waiting for the report interval."""
-        await self._connection.control("flush")
+        await self._connection.control(Control("flush"))
 
     async def keepalive(self) -> None:
         """Keep an idle session alive."""
-        await self._connection.control("keepalive")
+        await self._connection.control(Control("keepalive"))
 
     async def end(self) -> Summary:
         """Say that the stream is complete, and wait for its summary.
@@ -77,7 +83,7 @@ class AsyncStream:
         message = await self._queue.get()
         if message is None:
             self._queue.put_nowait(None)
-            self._connection.protocol.check_alive()
+            self._connection.check_alive()
             raise StopAsyncIteration
         return message
 
@@ -121,7 +127,7 @@ class AsyncStream:
 
 @asynccontextmanager
 async def connect_async(
-    url: str,
+    url: Urls,
     *,
     model: str = "vad",
     sample_rate: int | None = None,
@@ -130,12 +136,18 @@ async def connect_async(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    reconnect: Reconnect | bool = True,
+    resume: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> AsyncIterator[AsyncStream]:
     """Open a stream; leaving the block closes it.
 
     None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
     connecting, in seconds.
+
+    A lost connection is made anew, and the stream goes on where it stood (see `Reconnect`): at
+    the same address, at the next one of a list, or where a function says. False turns that off.
+    `resume` is the token of another stream to go on from; send from `ready.position` on.
 
     Raises `ConnectionFailed`, `ServerError` or `InvalidArgument`.
     """
@@ -147,9 +159,13 @@ async def connect_async(
         report=report,
         report_interval_ms=report_interval_ms,
         thresholds=thresholds,
+        resume=resume,
     )
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
-    connection = await open_connection(url, options, queue.put_nowait, open_timeout=open_timeout)
+    connection = DurableConnection(
+        url, options, queue.put_nowait, reconnect=reconnect, open_timeout=open_timeout
+    )
+    await connection.open()
     stream = AsyncStream(connection, queue)
     try:
         yield stream

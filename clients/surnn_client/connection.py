@@ -21,15 +21,16 @@ from websockets.exceptions import (
 
 from surnn_client.address import is_loopback, stream_url
 from surnn_client.exceptions import ClientError, ConnectionFailed, InvalidArgument, StreamClosed
-from surnn_client.messages import Message, Summary
+from surnn_client.journal import Control
+from surnn_client.messages import Message
 from surnn_client.protocol import Phase, StreamProtocol
 from surnn_client.samples import Samples
 from surnn_client.wire import StreamOptions, control
 
-__all__ = ["Connection", "open_connection"]
+__all__ = ["Connection", "Deliver", "open_connection"]
 
 Deliver = Callable[[Message | None], None]
-"""Takes every message for the caller, then None once at the end."""
+"""Takes every message, then None once at the end."""
 
 # A result with every frame of a long flush can be large, and the server is trusted not to flood.
 _MAX_MESSAGE_BYTES = 64 * 2**20
@@ -72,19 +73,24 @@ class Connection:
             self.protocol.check_open()
             await self._transmit(control(kind, **fields))
 
+    async def forward(self, item: bytes | memoryview | Control) -> None:
+        """Send data or a control message, whichever it is."""
+        if not isinstance(item, Control):
+            await self.send(item)
+        elif item.kind == "end":
+            await self.end()
+        else:
+            await self.control(item.kind, **({} if item.id is None else {"id": item.id}))
+
     async def end(self) -> None:
         """Send `end`, once."""
         async with self._sending:
             if message := self.protocol.end():
                 await self._transmit(message)
 
-    async def summary(self) -> Summary:
-        """Wait for the summary. Raises what ended the stream without one."""
-        await self._until(lambda: self.protocol.summary is not None)
-        if self.protocol.summary is None:
-            self.protocol.check_alive()
-            raise StreamClosed("the stream was closed here, expected its summary first")
-        return self.protocol.summary
+    async def finished(self) -> None:
+        """Wait until nothing more comes."""
+        await asyncio.wait([self._reader])
 
     async def close(self) -> None:
         """Close the socket. Closing twice is harmless."""

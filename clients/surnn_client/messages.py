@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 __all__ = [
+    "Checkpoint",
     "Chunk",
     "Cost",
     "Error",
@@ -16,7 +17,9 @@ __all__ = [
     "Message",
     "ModelInfo",
     "Ready",
+    "Reconnected",
     "Sparsity",
+    "StreamInfo",
     "Summary",
     "Warning_",
 ]
@@ -79,6 +82,17 @@ class Limits:
     max_buffered_seconds: float
     idle_timeout_s: float
     max_session_s: float
+    checkpoint_interval_s: float = 0.0
+    """Of stream or of time, between checkpoints; 0: there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """How the server reads what is sent."""
+
+    encoding: str
+    sample_rate: int
+    channels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +104,13 @@ class Ready:
     session: str
     model: ModelInfo
     limits: Limits
+    stream: StreamInfo | None = None
+    resumed: bool = False
+    """Does the stream go on from a token? Then from here:"""
+    position: int = 0
+    """The first sample that the server wants."""
+    frames: int = 0
+    events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +146,8 @@ class EventMessage:
     open_rate: tuple[float, ...]
     latency_ms: float
     """From the arrival of the data that decided the event to its sending."""
+    number: int = 0
+    """Counts the events of a stream from 1, through all of its connections."""
 
     def __str__(self) -> str:
         return f"{self.time:8.2f} s  {self.label} {self.kind}  score {self.score:.2f}"
@@ -136,6 +159,36 @@ class Marker:
 
     seq: int
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The session as it stands: everything before `position` has been reported.
+
+    The clients keep the newest and go on from it; iterating over a stream does not give it.
+    """
+
+    seq: int
+    position: int
+    """Samples at the stream's own rate: what comes next is this one."""
+    frames: int
+    events: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """The connection was lost, and the stream goes on over another one.
+
+    Made by the clients. Nothing is missing and nothing comes twice; `seq` counts anew.
+    """
+
+    url: str
+    reason: str
+    """`code` of the error that ended the old connection."""
+    attempts: int
+    position: int
+    """The sample from which everything was sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +208,8 @@ class Error:
     code: str
     message: str
     retryable: bool
+    checkpoint: Checkpoint | None = None
+    """From where the stream can go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +233,9 @@ class Summary:
         )
 
 
-Message = Ready | Chunk | EventMessage | Marker | Warning_ | Error | Summary
+Message = (
+    Ready | Chunk | EventMessage | Marker | Checkpoint | Reconnected | Warning_ | Error | Summary
+)
 
 
 def _percents(rates: tuple[float, ...]) -> str:

@@ -64,6 +64,16 @@ class StreamProtocol:
         """Bytes and unreported messages sent before our marker, while it is on its way."""
 
     @property
+    def bytes_per_sample(self) -> int:
+        """Of all channels together."""
+        return self._bytes_per_sample
+
+    @property
+    def part(self) -> int:
+        """Most bytes in one message."""
+        return self._part
+
+    @property
     def congested(self) -> bool:
         """Should the caller wait for the server before sending more?"""
         full = (
@@ -116,7 +126,7 @@ class StreamProtocol:
         message = parse(data)
         if isinstance(message, Error):
             self._error = message
-            return None
+            return message.checkpoint
         if isinstance(message, Marker) and message.id.startswith(_OWN_MARKERS):
             self._own_marker()
             return None
@@ -161,13 +171,21 @@ class StreamProtocol:
             )
         self.ready = ready
         self.phase = Phase.OPEN
-        # A model whose frame is one sample is a sensor model, which takes f32le by default.
-        if self.options.encoding is None and ready.model.hop == 1:
+        stream = ready.stream
+        if stream is not None:
+            self._encoding = stream.encoding
+        elif self.options.encoding is None and ready.model.hop == 1:
+            # A model whose frame is one sample is a sensor model, which takes f32le by default.
             self._encoding = "f32le"
         # Without a word on the channels one is assumed: too few bytes a second waits too often,
         # too many would be cut.
-        self._bytes_per_sample = WIDTH.get(self._encoding, 1) * (self.options.channels or 1)
+        channels = stream.channels if stream is not None else self.options.channels or 1
+        self._bytes_per_sample = WIDTH.get(self._encoding, 1) * channels
         rate = self.options.sample_rate or ready.model.sample_rate
+        if stream is not None:
+            rate = stream.sample_rate
+        # Chunks count from the start of the stream, which may have been another connection's.
+        self._sent = self._reported = ready.position * self._bytes_per_sample
         seconds = ready.limits.max_buffered_seconds or _DEFAULT_WINDOW_S
         window = int(seconds / 2 * rate * self._bytes_per_sample)
         self._window = min(max(window, _MIN_WINDOW), _MAX_WINDOW)

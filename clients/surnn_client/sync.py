@@ -17,9 +17,11 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from surnn_client.background import BackgroundLoop, LoopStopped
-from surnn_client.connection import Connection, open_connection
+from surnn_client.durable import DurableConnection
 from surnn_client.exceptions import ClientError, StreamClosed
-from surnn_client.messages import Message, Ready, Summary
+from surnn_client.journal import Control
+from surnn_client.messages import Checkpoint, Message, Ready, Summary
+from surnn_client.reconnect import Reconnect, Urls
 from surnn_client.samples import Samples
 from surnn_client.wire import Report, StreamOptions
 
@@ -31,15 +33,19 @@ _T = TypeVar("_T")
 class Stream:
     """One open stream. Made by `connect`.
 
-    Iterating gives `Chunk`, `EventMessage`, `Marker`, `Warning_` and last `Summary`, as they
-    come; it raises a `ClientError` when the stream ends for any other reason. Messages wait for
-    their reader without limit: they are far smaller than what is sent for them.
+    Iterating gives `Chunk`, `EventMessage`, `Marker`, `Warning_`, `Reconnected` and last
+    `Summary`, as they come; it raises a `ClientError` when the stream ends for any other reason.
+    Messages wait for their reader without limit: they are far smaller than what is sent for
+    them.
 
     One thread may send while another reads.
     """
 
     def __init__(
-        self, connection: Connection, queue: SimpleQueue[Message | None], loop: BackgroundLoop
+        self,
+        connection: DurableConnection,
+        queue: SimpleQueue[Message | None],
+        loop: BackgroundLoop,
     ) -> None:
         self._connection = connection
         self._queue = queue
@@ -48,9 +54,12 @@ class Stream:
     @property
     def ready(self) -> Ready:
         """What the server said when the stream opened: model, limits, session."""
-        ready = self._connection.protocol.ready
-        assert ready is not None, "a stream is handed out once it is ready"
-        return ready
+        return self._connection.ready
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest one: its token is all that is needed to go on, in another process too."""
+        return self._connection.checkpoint
 
     def send(self, data: Samples) -> None:
         """Send samples: bytes in the stream's encoding, of any size, or a contiguous array.
@@ -61,15 +70,15 @@ class Stream:
 
     def marker(self, id: str) -> None:
         """Ask for a `Marker` once everything sent so far is processed and reported."""
-        self._control("marker", id=id)
+        self._control(Control("marker", id))
 
     def flush(self) -> None:
         """Ask for what is being merged, without waiting for the report interval."""
-        self._control("flush")
+        self._control(Control("flush"))
 
     def keepalive(self) -> None:
         """Keep an idle session alive."""
-        self._control("keepalive")
+        self._control(Control("keepalive"))
 
     def end(self, timeout: float | None = None) -> Summary:
         """Say that the stream is complete, and wait for its summary.
@@ -99,7 +108,7 @@ class Stream:
     def __iter__(self) -> Iterator[Message]:
         while (message := self._next(block=True)) is not None:
             yield message
-        self._connection.protocol.check_alive()
+        self._connection.check_alive()
 
     def run(self, chunks: Iterable[Samples]) -> Iterator[Message]:
         """Send all chunks, end the stream, and give messages as they come, `Summary` last.
@@ -138,14 +147,14 @@ class Stream:
             with suppress(LoopStopped):
                 self._loop.call(self._connection.close())
 
-    def _control(self, kind: str, **fields: object) -> None:
-        self._call(self._connection.control(kind, **fields))
+    def _control(self, control: Control) -> None:
+        self._call(self._connection.control(control))
 
     def _call(self, coroutine: Coroutine[Any, Any, _T], timeout: float | None = None) -> _T:
         try:
             return self._loop.call(coroutine, timeout)
         except LoopStopped:
-            self._connection.protocol.check_alive()
+            self._connection.check_alive()
             raise StreamClosed("the stream is closed, expected an open one") from None
 
     def _next(self, *, block: bool) -> Message | None:
@@ -160,7 +169,7 @@ class Stream:
 
 @contextmanager
 def connect(
-    url: str,
+    url: Urls,
     *,
     model: str = "vad",
     sample_rate: int | None = None,
@@ -169,12 +178,18 @@ def connect(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    reconnect: Reconnect | bool = True,
+    resume: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> Iterator[Stream]:
     """Open a stream; leaving the block closes it.
 
     None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
     connecting, in seconds.
+
+    A lost connection is made anew, and the stream goes on where it stood (see `Reconnect`): at
+    the same address, at the next one of a list, or where a function says. False turns that off.
+    `resume` is the token of another stream to go on from; send from `ready.position` on.
 
     Raises `ConnectionFailed`, `ServerError` or `InvalidArgument`.
     """
@@ -186,11 +201,15 @@ def connect(
         report=report,
         report_interval_ms=report_interval_ms,
         thresholds=thresholds,
+        resume=resume,
     )
     queue: SimpleQueue[Message | None] = SimpleQueue()
     loop = BackgroundLoop()
     try:
-        connection = loop.call(open_connection(url, options, queue.put, open_timeout=open_timeout))
+        connection = DurableConnection(
+            url, options, queue.put, reconnect=reconnect, open_timeout=open_timeout
+        )
+        loop.call(connection.open())
     except BaseException:
         loop.stop()
         raise

@@ -14,6 +14,7 @@ import orjson
 
 from surnn_client.exceptions import ProtocolViolation
 from surnn_client.messages import (
+    Checkpoint,
     Chunk,
     Cost,
     Error,
@@ -24,7 +25,9 @@ from surnn_client.messages import (
     Message,
     ModelInfo,
     Ready,
+    Reconnected,
     Sparsity,
+    StreamInfo,
     Summary,
     Warning_,
 )
@@ -59,6 +62,11 @@ class StreamOptions:
     report: Report | None = None
     report_interval_ms: float | None = None
     thresholds: Mapping[str, Mapping[str, float]] | None = None
+    checkpoint_interval_s: float | None = None
+    resume: str | None = None
+    """The token of a checkpoint to go on from."""
+    reported_frames: int | None = None
+    """Frames of the stream whose chunks are known already."""
 
     def start(self) -> str:
         """The `start` message."""
@@ -101,6 +109,10 @@ def dump(message: Message) -> str:
 def to_dict(message: Message) -> dict[str, Any]:
     """The message as the JSON object that the server sends."""
     fields = asdict(message)
+    if isinstance(message, Error):
+        fields |= fields.pop("checkpoint") or {}
+    if isinstance(message, Ready) and message.stream is None:
+        del fields["stream"]
     if isinstance(message, Chunk):
         fields["probs"] = {
             label: {"mean": p.mean, "max": p.max} if p.frames is None else list(p.frames)
@@ -158,6 +170,7 @@ def _label_probs(raw: Any) -> LabelProbs:
 
 def _ready(raw: dict[str, Any]) -> Ready:
     model, limits = raw["model"], raw["limits"]
+    stream = raw.get("stream")
     return Ready(
         seq=int(raw["seq"]),
         protocol=int(raw["protocol"]),
@@ -175,7 +188,21 @@ def _ready(raw: dict[str, Any]) -> Ready:
             max_buffered_seconds=float(limits["max_buffered_seconds"]),
             idle_timeout_s=float(limits["idle_timeout_s"]),
             max_session_s=float(limits["max_session_s"]),
+            checkpoint_interval_s=float(limits.get("checkpoint_interval_s", 0.0)),
         ),
+        stream=None if stream is None else _stream(stream),
+        resumed=bool(raw.get("resumed", False)),
+        position=int(raw.get("position", 0)),
+        frames=int(raw.get("frames", 0)),
+        events=int(raw.get("events", 0)),
+    )
+
+
+def _stream(raw: dict[str, Any]) -> StreamInfo:
+    return StreamInfo(
+        encoding=str(raw["encoding"]),
+        sample_rate=int(raw["sample_rate"]),
+        channels=int(raw["channels"]),
     )
 
 
@@ -203,11 +230,31 @@ def _event(raw: dict[str, Any]) -> EventMessage:
         sample=int(raw["sample"]),
         open_rate=_floats(raw["open_rate"]),
         latency_ms=float(raw["latency_ms"]),
+        number=int(raw.get("number", 0)),
     )
 
 
 def _marker(raw: dict[str, Any]) -> Marker:
     return Marker(seq=int(raw["seq"]), id=str(raw["id"]))
+
+
+def _checkpoint(raw: dict[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        seq=int(raw["seq"]),
+        position=int(raw["position"]),
+        frames=int(raw["frames"]),
+        events=int(raw["events"]),
+        token=str(raw["token"]),
+    )
+
+
+def _reconnected(raw: dict[str, Any]) -> Reconnected:
+    return Reconnected(
+        url=str(raw["url"]),
+        reason=str(raw["reason"]),
+        attempts=int(raw["attempts"]),
+        position=int(raw["position"]),
+    )
 
 
 def _warning(raw: dict[str, Any]) -> Warning_:
@@ -220,6 +267,7 @@ def _error(raw: dict[str, Any]) -> Error:
         code=str(raw["code"]),
         message=str(raw["message"]),
         retryable=bool(raw["retryable"]),
+        checkpoint=_checkpoint(raw) if "token" in raw else None,
     )
 
 
@@ -241,6 +289,8 @@ _READERS: dict[str, Callable[[dict[str, Any]], Message]] = {
     "chunk": _chunk,
     "event": _event,
     "marker": _marker,
+    "checkpoint": _checkpoint,
+    "reconnected": _reconnected,
     "warning": _warning,
     "error": _error,
     "summary": _summary,
@@ -250,6 +300,8 @@ _NAMES: dict[type, str] = {
     Chunk: "chunk",
     EventMessage: "event",
     Marker: "marker",
+    Checkpoint: "checkpoint",
+    Reconnected: "reconnected",
     Warning_: "warning",
     Error: "error",
     Summary: "summary",

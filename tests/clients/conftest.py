@@ -35,7 +35,12 @@ READY: dict[str, Any] = {
         "max_buffered_seconds": 30.0,
         "idle_timeout_s": 60.0,
         "max_session_s": 0.0,
+        "checkpoint_interval_s": 0.0,
     },
+    "resumed": False,
+    "position": 0,
+    "frames": 0,
+    "events": 0,
 }
 SPARSITY = {"open_rate": [0.25, 0.125], "updates": 240, "skipped": 1040, "possible": 1280}
 SUMMARY: dict[str, Any] = {

@@ -10,7 +10,7 @@ from typer.testing import Result
 
 Run = Callable[..., Result]
 
-COMMANDS = ("demo", "stream", "score", "serve", "models", "info", "eval", "train", "export")
+COMMANDS = ("demo", "stream", "score", "serve", "key", "models", "info", "eval", "train", "export")
 
 
 def test_help_names_every_command(surnn: Run) -> None:
@@ -54,6 +54,14 @@ def test_serve_refuses_bad_settings(surnn: Run) -> None:
     result = surnn("serve", "--port", "70000")
     assert result.exit_code == 2
     assert result.stderr.startswith("error: port is 70000: ")
+
+
+def test_a_key_seals_and_opens(surnn: Run) -> None:
+    from surnn_server.tokens import TokenSealer
+
+    first, second = (surnn("key").stdout.strip() for _ in range(2))
+    assert first != second
+    TokenSealer([first, second], ttl_s=60.0)
 
 
 def test_version(surnn: Run) -> None:

@@ -151,3 +151,16 @@ def test_control_c_ends_the_stream_with_its_summary(tiny_model: Path) -> None:
         assert json.loads(last)["type"] == "summary"
         process.stdin.close()
         assert process.wait(10) == 0
+
+
+def test_a_reconnection_is_shown() -> None:
+    from rich.console import Console
+
+    from surnn_cli.view import StreamView
+    from surnn_client import ModelInfo, Reconnected
+
+    console = Console(record=True, width=200)
+    with StreamView(console, ModelInfo("vad", "1", ("speech",), 16000, 160, (64,))) as view:
+        view.show(Reconnected("ws://b:8000", "draining", 1, 16000))
+    seen = console.export_text()
+    assert "connection lost (draining), gone on without a gap: ws://b:8000" in seen

@@ -29,13 +29,19 @@ EVENT: dict[str, Any] = {
     "sample": 20000,
     "open_rate": [0.25, 0.125],
     "latency_ms": 2.5,
+    "number": 3,
 }
+CHECKPOINT = {"seq": 6, "position": 1600, "frames": 10, "events": 2, "token": "gAAA"}
+BYE = {"code": "draining", "message": "bye", "retryable": True}
 MESSAGES: list[dict[str, Any]] = [
     CHUNK,
     EVENT,
     {"type": "marker", "seq": 3, "id": "a"},
     {"type": "warning", "seq": 4, "code": "split_sample", "message": "one byte dropped"},
     {"type": "error", "seq": 5, "code": "invalid_audio", "message": "NaN", "retryable": False},
+    {"type": "checkpoint", **CHECKPOINT},
+    {"type": "error", **BYE, **CHECKPOINT},
+    {"type": "reconnected", "url": "ws://b", "reason": "draining", "attempts": 1, "position": 9},
 ]
 
 
@@ -50,7 +56,8 @@ def test_what_is_parsed_is_written_back_the_same(message: dict[str, Any]) -> Non
 def test_ready_and_summary_are_written_back_the_same(
     ready_message: dict[str, Any], summary_message: dict[str, Any]
 ) -> None:
-    for message in (ready_message, summary_message):
+    stream = {"stream": {"encoding": "mulaw", "sample_rate": 8000, "channels": 2}}
+    for message in (ready_message, ready_message | stream, summary_message):
         parsed = parse(json.dumps(message))
         assert parsed is not None
         assert json.loads(dump(parsed)) == message
@@ -67,7 +74,7 @@ def test_frame_reports_keep_every_frame_and_gain_mean_and_maximum() -> None:
 
 
 def test_types_of_a_newer_server_are_passed_over() -> None:
-    assert parse('{"type": "checkpoint", "seq": 7, "token": "x"}') is None
+    assert parse('{"type": "news", "seq": 7, "token": "x"}') is None
     assert parse('{"seq": 7}') is None
 
 

@@ -25,7 +25,10 @@ def stream(
     model: Annotated[str, typer.Option("--model", "-m", help="Name or path.")] = "vad",
     url: Annotated[
         str | None,
-        typer.Option(help="Server to stream to, as in ws://localhost:8000. [default: no server]"),
+        typer.Option(
+            help="Server to stream to, as in ws://localhost:8000, or several that stand in for "
+            "each other, separated by commas. [default: no server]"
+        ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="As fast as possible.")] = False,
     speed: Annotated[float, typer.Option(help="Times real time.", min=0.01)] = 1.0,
@@ -113,7 +116,7 @@ def _connected(source: Source, model: str, url: str | None) -> Iterator[tuple[Re
     from surnn_client import connect
 
     with connect(
-        url or "",
+        [part.strip() for part in (url or "").split(",")],
         model=model,
         sample_rate=source.sample_rate,
         encoding=source.encoding,
