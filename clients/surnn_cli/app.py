@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from surnn_cli.commands import (
+    bench,
     demo,
     evaluate,
     export,
@@ -49,6 +50,7 @@ def _options(
 
 
 _USE, _MODELS, _MAKE = "Use a model", "See what a model is", "Make a model"
+_MEASURE = "Make it fast"
 
 app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
@@ -59,6 +61,8 @@ app.command("info", rich_help_panel=_MODELS)(info.info)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
+app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
+app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 
 
 def main() -> None:
