@@ -10,7 +10,7 @@ from fastapi import FastAPI
 import surnn
 from surnn_server.dependencies import service_of
 from surnn_server.errors import add_handlers
-from surnn_server.routes import health, score, stream
+from surnn_server.routes import health, score, stream, v2
 from surnn_server.routes import models as models_routes
 from surnn_server.service import Service
 from surnn_server.settings import Settings
@@ -40,8 +40,9 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.service = Service(settings or Settings(), models)
+    app.state.v2 = v2.V2(app.state.service)
     add_handlers(app)
-    for router in (stream.router, score.router, models_routes.router, health.router):
+    for router in (stream.router, score.router, models_routes.router, health.router, v2.router):
         app.include_router(router)
     return app
 

@@ -101,6 +101,16 @@ class Settings(BaseSettings):
         description="Requests to /v1/score that may wait; more are refused with 503",
     )
 
+    max_infer_bytes: int = Field(
+        default=64 << 20, ge=1024, description="Largest request body that /v2 accepts, unpacked"
+    )
+    max_infer_total_bytes: int = Field(
+        default=512 << 20, ge=1024, description="Bytes that all requests to /v2 hold together"
+    )
+    sequence_idle_timeout_s: float = Field(
+        default=60.0, ge=0, description="Longest silence within a /v2 sequence; 0: no limit"
+    )
+
     @field_validator("models", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
