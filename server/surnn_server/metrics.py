@@ -71,6 +71,10 @@ class Metrics:
         self.files = Counter(
             "surnn_files_scored", "Files scored over REST", ["model", "outcome"], registry=r
         )
+        self.jobs = Gauge("surnn_jobs_waiting", "Jobs that wait or run", registry=r)
+        self.jobs_ended = Counter(
+            "surnn_jobs_ended", "Jobs that ended", ["model", "outcome"], registry=r
+        )
         self.inferred = Counter(
             "surnn_infer_requests", "Requests to /v2", ["model", "outcome"], registry=r
         )
