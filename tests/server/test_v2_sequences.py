@@ -11,10 +11,9 @@ import httpx
 import numpy as np
 import orjson
 import pytest
+import tritonclient.http as triton
 
 from surnn import Model
-
-triton = pytest.importorskip("tritonclient.http")
 
 
 @pytest.fixture

@@ -118,6 +118,13 @@ def test_what_is_wrong_is_named(case):
     assert refused.value.message.startswith(message)
 
 
+def test_large_json_is_refused_before_it_is_read():
+    with pytest.raises(Refusal) as refused:
+        parse_request(b" " * (5 << 20), None)
+    assert refused.value.code is ErrorCode.UPLOAD_TOO_BIG
+    assert refused.value.message.endswith("expected at most 4194304: send binary tensors")
+
+
 def test_a_response_is_exact_in_both_forms():
     numbers = np.random.default_rng(0).uniform(size=(1, 50, 2)).astype(np.float32)
     for binary in (True, False):
