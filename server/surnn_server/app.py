@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import surnn
-from surnn_server.dependencies import service_of
+from surnn_server.dependencies import jobs_of, service_of
 from surnn_server.errors import add_handlers
-from surnn_server.routes import health, score, stream
+from surnn_server.jobs.office import Jobs
+from surnn_server.routes import health, jobs, score, stream, v2
 from surnn_server.routes import models as models_routes
 from surnn_server.service import Service
 from surnn_server.settings import Settings
@@ -40,17 +41,29 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.service = Service(settings or Settings(), models)
+    app.state.jobs = Jobs(app.state.service)
+    app.state.v2 = v2.V2(app.state.service)
     add_handlers(app)
-    for router in (stream.router, score.router, models_routes.router, health.router):
+    for router in (
+        stream.router,
+        score.router,
+        jobs.router,
+        models_routes.router,
+        health.router,
+        v2.router,
+    ):
         app.include_router(router)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    service = service_of(app)
+    service, kept = service_of(app), jobs_of(app)
     await service.start()
     try:
+        await kept.start()
         yield
     finally:
+        # First: jobs are computed by what the service stops.
+        await kept.stop()
         await service.stop()

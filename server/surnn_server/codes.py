@@ -52,6 +52,10 @@ class ErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
     UPLOAD_TOO_BIG = "upload_too_big"
+    INVALID_ARCHIVE = "invalid_archive"
+    UNKNOWN_JOB = "unknown_job"
+    NOT_FINISHED = "not_finished"
+    STORAGE_FULL = "storage_full"
 
     @property
     def close(self) -> CloseCode:
@@ -95,6 +99,10 @@ _STATUS = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.NOT_ACCEPTABLE: 406,
     ErrorCode.UPLOAD_TOO_BIG: 413,
+    ErrorCode.INVALID_ARCHIVE: 422,
+    ErrorCode.UNKNOWN_JOB: 404,
+    ErrorCode.NOT_FINISHED: 409,
+    ErrorCode.STORAGE_FULL: 507,
     ErrorCode.AT_CAPACITY: 503,
     ErrorCode.DRAINING: 503,
 }

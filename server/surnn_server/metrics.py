@@ -71,6 +71,20 @@ class Metrics:
         self.files = Counter(
             "surnn_files_scored", "Files scored over REST", ["model", "outcome"], registry=r
         )
+        self.jobs = Gauge("surnn_jobs_waiting", "Jobs that wait or run", registry=r)
+        self.jobs_ended = Counter(
+            "surnn_jobs_ended", "Jobs that ended", ["model", "outcome"], registry=r
+        )
+        self.inferred = Counter(
+            "surnn_infer_requests", "Requests to /v2", ["model", "outcome"], registry=r
+        )
+        self.infer_seconds = Histogram(
+            "surnn_infer_seconds",
+            "Time of a request to /v2",
+            ["model"],
+            buckets=_SECONDS,
+            registry=r,
+        )
 
     def render(self) -> bytes:
         """The page that Prometheus reads."""
@@ -79,6 +93,11 @@ class Metrics:
     def error(self, code: ErrorCode) -> None:
         """An error was sent to a client."""
         self.errors.labels(code.value).inc()
+
+    def infer(self, model: str, outcome: str, seconds: float) -> None:
+        """A request to /v2 was answered or refused."""
+        self.inferred.labels(model, outcome).inc()
+        self.infer_seconds.labels(model).observe(seconds)
 
 
 class ModelMetrics:

@@ -15,7 +15,7 @@ from surnn.score import FileScore, ScoreProgress, score_files
 from surnn.sources import Source
 from surnn_server.codes import ErrorCode, Refusal
 
-__all__ = ["ScoreJob", "ScoreJobs"]
+__all__ = ["Cancelled", "ScoreJob", "ScoreJobs"]
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _FILES_SIDE_BY_SIDE = 8
 _END = object()
 
 
-class _Cancelled(Exception):
+class Cancelled(Exception):
     """Nobody waits for the scores any more."""
 
 
@@ -40,6 +40,8 @@ class ScoreJob:
     ) -> None:
         self._pool = pool
         self._cancelled = threading.Event()
+        self.progress: ScoreProgress | None = None
+        """How far it has come, as of the newest block."""
         self._running: asyncio.Future[Any] | None = None
         self._scores = _closable(
             score_files(
@@ -84,8 +86,9 @@ class ScoreJob:
         return await asyncio.shield(running)
 
     def _check(self, progress: ScoreProgress) -> None:
+        self.progress = progress
         if self._cancelled.is_set():
-            raise _Cancelled
+            raise Cancelled
 
 
 class ScoreJobs:

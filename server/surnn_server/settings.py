@@ -101,6 +101,35 @@ class Settings(BaseSettings):
         description="Requests to /v1/score that may wait; more are refused with 503",
     )
 
+    max_infer_bytes: int = Field(
+        default=64 << 20, ge=1024, description="Largest request body that /v2 accepts, unpacked"
+    )
+    max_infer_total_bytes: int = Field(
+        default=512 << 20, ge=1024, description="Bytes that all requests to /v2 hold together"
+    )
+    sequence_idle_timeout_s: float = Field(
+        default=60.0, ge=0, description="Longest silence within a /v2 sequence; 0: no limit"
+    )
+
+    data_dir: str = Field(
+        default="",
+        description="Folder where jobs are kept; empty: a temporary one that ends with the server",
+    )
+    job_queue: int = Field(
+        default=16, ge=1, description="Jobs that wait or run; more are refused with 503"
+    )
+    max_job_files: int = Field(default=100_000, ge=1, description="Recordings in one job")
+    max_job_bytes: int = Field(
+        default=8 << 30, ge=1024, description="Recordings of one job together, unpacked"
+    )
+    max_jobs_bytes: int = Field(
+        default=32 << 30, ge=1024, description="Recordings and results of all jobs together"
+    )
+    keep_jobs: int = Field(default=100, ge=0, description="Jobs kept after their end")
+    keep_jobs_hours: float = Field(
+        default=168.0, ge=0, description="Time that a job is kept after its end"
+    )
+
     @field_validator("models", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:

@@ -113,6 +113,10 @@ def test_openapi_describes_every_route_with_examples_and_errors(http):
     api = http.get("/openapi.json").json()
     assert set(api["paths"]) == {
         "/v1/score",
+        "/v1/jobs",
+        "/v1/jobs/{id}",
+        "/v1/jobs/{id}/events",
+        "/v1/jobs/{id}/result",
         "/v1/models",
         "/v1/models/{name}",
         "/healthz",

@@ -19,7 +19,7 @@ from surnn_server.routes.disconnect import OwningResponse, unless_disconnected
 from surnn_server.service import Service
 from surnn_server.uploads import uploads
 
-__all__ = ["router"]
+__all__ = ["FILES_BODY", "parse_thresholds", "router"]
 
 router = APIRouter(tags=["files"])
 
@@ -39,7 +39,7 @@ _EXAMPLES: dict[Format, str] = {
     Format.AUDACITY: "1.230000\t4.560000\tspeech\n",
     Format.WEBVTT: "WEBVTT\n\n00:00:01.230 --> 00:00:04.560\nspeech\n",
 }
-_BODY: dict[str, Any] = {
+FILES_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -64,7 +64,7 @@ _BODY: dict[str, Any] = {
     "/v1/score",
     summary="Score files",
     response_class=Response,
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": FILES_BODY},
     responses={
         200: {
             "description": "One score for each file, in the order in which they are finished",
@@ -114,7 +114,7 @@ async def score(
     service.check_accepting()
     chosen = service.find(model)
     form = negotiate(format, request.headers.get("accept", ""))
-    rules = _parse_thresholds(thresholds)
+    rules = parse_thresholds(thresholds)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(service.jobs.place())
         sources = await stack.enter_async_context(uploads(request, service.settings))
@@ -149,7 +149,8 @@ def _counted(service: Service, scores: Iterator[FileScore]) -> Iterator[FileScor
         yield item
 
 
-def _parse_thresholds(text: str | None) -> dict[str, dict[str, float]]:
+def parse_thresholds(text: str | None) -> dict[str, dict[str, float]]:
+    """Changes to event rules, from a query. Raises `Refusal`."""
     if text is None:
         return {}
     try:
