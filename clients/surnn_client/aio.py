@@ -130,12 +130,13 @@ async def connect_async(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    api_key: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> AsyncIterator[AsyncStream]:
     """Open a stream; leaving the block closes it.
 
     None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
-    connecting, in seconds.
+    connecting, in seconds. `api_key` is the environment's `SURNN_API_KEY` when None.
 
     Raises `ConnectionFailed`, `ServerError` or `InvalidArgument`.
     """
@@ -149,7 +150,9 @@ async def connect_async(
         thresholds=thresholds,
     )
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
-    connection = await open_connection(url, options, queue.put_nowait, open_timeout=open_timeout)
+    connection = await open_connection(
+        url, options, queue.put_nowait, open_timeout=open_timeout, api_key=api_key
+    )
     stream = AsyncStream(connection, queue)
     try:
         yield stream

@@ -169,12 +169,13 @@ def connect(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    api_key: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> Iterator[Stream]:
     """Open a stream; leaving the block closes it.
 
     None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
-    connecting, in seconds.
+    connecting, in seconds. `api_key` is the environment's `SURNN_API_KEY` when None.
 
     Raises `ConnectionFailed`, `ServerError` or `InvalidArgument`.
     """
@@ -190,7 +191,9 @@ def connect(
     queue: SimpleQueue[Message | None] = SimpleQueue()
     loop = BackgroundLoop()
     try:
-        connection = loop.call(open_connection(url, options, queue.put, open_timeout=open_timeout))
+        connection = loop.call(
+            open_connection(url, options, queue.put, open_timeout=open_timeout, api_key=api_key)
+        )
     except BaseException:
         loop.stop()
         raise

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import surnn
+from surnn_server.access import AccessControl
 from surnn_server.dependencies import service_of
 from surnn_server.errors import add_handlers
-from surnn_server.routes import health, score, stream
+from surnn_server.routes import health, score, stream, tokens
 from surnn_server.routes import models as models_routes
 from surnn_server.service import Service
 from surnn_server.settings import Settings
@@ -39,10 +40,17 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=_lifespan,
     )
-    app.state.service = Service(settings or Settings(), models)
+    service = Service(settings or Settings(), models)
+    app.state.service = service
     add_handlers(app)
-    for router in (stream.router, score.router, models_routes.router, health.router):
-        app.include_router(router)
+    app.add_middleware(
+        AccessControl,
+        authenticator=service.authenticator,
+        settings=service.settings,
+        metrics=service.metrics,
+    )
+    for module in (stream, tokens, score, models_routes, health):
+        app.include_router(module.router)
     return app
 
 

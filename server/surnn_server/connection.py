@@ -7,14 +7,18 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from surnn_server import replies
+from surnn_server.apikeys import KeyLimits, Scope
+from surnn_server.auth import Principal
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
 from surnn_server.lines import Computed, Ended, Failed, Opened, Output
 from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
 from surnn_server.protocol import Dialogue, Phase
+from surnn_server.quotas import Quota
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
 
@@ -48,16 +52,21 @@ class Connection:
     Args:
         service: admits the session.
         cut: called when the client does not read the last messages: drop the connection.
+        principal: who the client is, and what it may use.
     """
 
-    def __init__(self, service: Service, cut: Callable[[], None]) -> None:
+    def __init__(
+        self, service: Service, cut: Callable[[], None], principal: Principal | None = None
+    ) -> None:
         self.id = uuid.uuid4().hex
         self._service = service
         self._settings = service.settings
         self._cut = cut
+        self._principal = principal or Principal("", frozenset(Scope), Quota(KeyLimits()))
         self._dialogue = Dialogue(service.settings.max_message_bytes)
         self._session: StreamSession | None = None
         self._failure: Failed | None = None
+        self._retry_after: float | None = None
         self._over: str | None = None
         self._wake = asyncio.Event()
         self._seq = 0
@@ -102,17 +111,19 @@ class Connection:
                     yield Close(CloseCode.DONE, "")
                     return
             if self._failure is not None:
-                yield self._encode(replies.error(self._failure.code, self._failure.message))
+                failed = self._failure
+                yield self._encode(replies.error(failed.code, failed.message, self._retry_after))
                 yield Close(self._failure.code.close, self._failure.code.value)
                 return
             self._wake.clear()
             await self._wake.wait()
 
-    def fail(self, code: ErrorCode, message: str) -> None:
+    def fail(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
         """End the session with an error. Only the first one counts."""
         if self._failure is not None or self._over is not None:
             return
         self._failure = Failed(code, message)
+        self._retry_after = retry_after
         self._service.metrics.error(code)
         if self._session is None:
             self._service.metrics.rejected.labels(code.value).inc()
@@ -128,14 +139,16 @@ class Connection:
         try:
             action()
         except Refusal as refusal:
-            self.fail(refusal.code, refusal.message)
+            self.fail(refusal.code, refusal.message, refusal.retry_after)
         except Exception:
             log.exception("connection %s failed", self.id)
             self.fail(ErrorCode.INTERNAL, "the server failed to handle a message")
 
     def _take(self, data: bytes) -> None:
         self._dialogue.binary(data)
-        self._streaming.data(data)
+        session = self._streaming
+        self._principal.quota.audio(session.seconds(data))
+        session.data(data)
 
     def _obey(self, message: ClientMessage) -> None:
         match message:
@@ -154,9 +167,14 @@ class Connection:
         return self._session
 
     def _start(self, start: Start) -> None:
+        self._principal.require_model(start.model)
         worker = self._service.admit(start.model)
         try:
-            self._session = StreamSession(worker, start, self._settings, self._arrived)
+            with ExitStack() as undo:
+                self._principal.quota.enter()
+                undo.callback(self._principal.quota.leave)
+                self._session = StreamSession(worker, start, self._settings, self._arrived)
+                undo.pop_all()
         except BaseException:
             self._service.leave()
             raise
@@ -176,6 +194,7 @@ class Connection:
         if self._session is None:
             return
         self._session.close()
+        self._principal.quota.leave()
         self._service.leave()
         name = self._session.spec.name
         self._service.metrics.active.labels(name).dec()

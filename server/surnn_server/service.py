@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from surnn import Model, installed, load
+from surnn_server.auth import Authenticator
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.metrics import Metrics, ModelMetrics
 from surnn_server.scoring import ScoreJobs
@@ -43,6 +44,7 @@ class Service:
     def __init__(self, settings: Settings, models: Mapping[str, Model] | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.authenticator = Authenticator(settings)
         self.state = ServiceState.STARTING
         self.models: dict[str, Model] = dict(models or {})
         self.workers: dict[str, Worker] = {}

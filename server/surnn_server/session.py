@@ -71,12 +71,17 @@ class StreamSession:
             self._deliver,
         )
         bytes_per_second = sample_rate * channels * encoding.width
+        self._bytes_per_second = bytes_per_second
         self._frame_bytes = bytes_per_second / spec.frame_rate
         self._limit = min(
             max(_LEAST_BUFFER, settings.max_buffered_seconds * bytes_per_second),
             settings.max_buffered_bytes,
         )
         worker.open(self._line)
+
+    def seconds(self, payload: bytes) -> float:
+        """Stream time that the samples cover."""
+        return len(payload) / self._bytes_per_second
 
     def data(self, payload: bytes) -> None:
         """Samples arrived. Raises `Refusal` when too much waits already."""

@@ -113,6 +113,7 @@ def test_openapi_describes_every_route_with_examples_and_errors(http):
     api = http.get("/openapi.json").json()
     assert set(api["paths"]) == {
         "/v1/score",
+        "/v1/tokens",
         "/v1/models",
         "/v1/models/{name}",
         "/healthz",
