@@ -152,7 +152,7 @@ class FileScan:
         if limit is None or session is None:
             return
         ingest = session.ingest
-        # Decoding costs by the sample: at an absurd rate a short file is as much work as a long one.
+        # Decoding costs by the sample: an absurd rate makes a short file a lot of work.
         rate = max(ingest.sample_rate, 1)
         work = max(1.0, rate * ingest.channels / _USUAL_VALUES_PER_SECOND)
         if samples / rate * work > limit:

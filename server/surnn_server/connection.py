@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -27,6 +28,7 @@ __all__ = ["Close", "Connection"]
 log = logging.getLogger(__name__)
 
 _CLIENT_GONE = "client_gone"
+_LOOK_AGAIN_S = 0.1
 
 
 class _Timer(Enum):
@@ -69,6 +71,7 @@ class Connection:
         self._retry_after: float | None = None
         self._over: str | None = None
         self._wake = asyncio.Event()
+        self._read = asyncio.Event()
         self._seq = 0
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -88,6 +91,16 @@ class Connection:
         """A binary frame arrived."""
         if self._hears():
             self._guarded(lambda: self._take(data))
+
+    async def room(self) -> None:
+        """Wait while the client's next message should not be read."""
+        while self._over is None and self._session is not None and self._session.blocked:
+            self._heard = self._loop.time()
+            self._read.clear()
+            # Not every step of the worker has an output that would wake us.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._read.wait()
 
     def gone(self) -> None:
         """The connection is over, however it ended. Calling it again is harmless."""
@@ -173,7 +186,7 @@ class Connection:
             with ExitStack() as undo:
                 self._principal.quota.enter()
                 undo.callback(self._principal.quota.leave)
-                self._session = StreamSession(worker, start, self._settings, self._arrived)
+                self._session = StreamSession(worker, start, self._settings, self._arrived, self.id)
                 undo.pop_all()
         except BaseException:
             self._service.leave()
@@ -191,6 +204,7 @@ class Connection:
             return
         self._over = reason
         self._wake.set()
+        self._read.set()
         if self._session is None:
             return
         self._session.close()
@@ -218,6 +232,7 @@ class Connection:
             )
             session.outbox.clear()
         self._wake.set()
+        self._read.set()
 
     def _frames(self, session: StreamSession, output: Output) -> list[str]:
         now = time.perf_counter()

@@ -28,7 +28,8 @@ def run(settings: Settings | None = None) -> None:
     )
     for warning in exposure(settings):
         log.warning("%s", warning)
-    server = make_server(create_app(settings, load_models(settings.models)), settings)
+    models = None if settings.models_dir else load_models(settings.models)
+    server = make_server(create_app(settings, models), settings)
     server.run()
     if not server.started:
         raise SystemExit(3)

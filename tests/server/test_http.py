@@ -116,6 +116,7 @@ def test_openapi_describes_every_route_with_examples_and_errors(http):
         "/v1/tokens",
         "/v1/models",
         "/v1/models/{name}",
+        "/v1/models/reload",
         "/healthz",
         "/readyz",
         "/metrics",

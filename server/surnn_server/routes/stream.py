@@ -46,6 +46,7 @@ async def stream(websocket: WebSocket) -> None:
 
 async def _receive(websocket: WebSocket, connection: Connection) -> None:
     while True:
+        await connection.room()
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
             return
