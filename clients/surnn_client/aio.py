@@ -15,7 +15,7 @@ from surnn_client.connection import Connection, open_connection
 from surnn_client.exceptions import ClientError
 from surnn_client.messages import Message, Ready, Summary
 from surnn_client.samples import Samples
-from surnn_client.wire import Report, StreamOptions
+from surnn_client.wire import Overflow, Priority, Report, StreamOptions
 
 __all__ = ["AsyncStream", "connect_async"]
 
@@ -130,6 +130,8 @@ async def connect_async(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    overflow: Overflow | None = None,
+    priority: Priority | None = None,
     api_key: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> AsyncIterator[AsyncStream]:
@@ -148,6 +150,8 @@ async def connect_async(
         report=report,
         report_interval_ms=report_interval_ms,
         thresholds=thresholds,
+        overflow=overflow,
+        priority=priority,
     )
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
     connection = await open_connection(

@@ -21,7 +21,7 @@ from surnn_client.connection import Connection, open_connection
 from surnn_client.exceptions import ClientError, StreamClosed
 from surnn_client.messages import Message, Ready, Summary
 from surnn_client.samples import Samples
-from surnn_client.wire import Report, StreamOptions
+from surnn_client.wire import Overflow, Priority, Report, StreamOptions
 
 __all__ = ["Stream", "connect"]
 
@@ -169,6 +169,8 @@ def connect(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    overflow: Overflow | None = None,
+    priority: Priority | None = None,
     api_key: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> Iterator[Stream]:
@@ -187,6 +189,8 @@ def connect(
         report=report,
         report_interval_ms=report_interval_ms,
         thresholds=thresholds,
+        overflow=overflow,
+        priority=priority,
     )
     queue: SimpleQueue[Message | None] = SimpleQueue()
     loop = BackgroundLoop()

@@ -31,6 +31,8 @@ from surnn_client.messages import (
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "Overflow",
+    "Priority",
     "Report",
     "StreamOptions",
     "control",
@@ -43,6 +45,8 @@ __all__ = [
 
 PROTOCOL_VERSION = 1
 Report = Literal["events", "chunk", "frame"]
+Overflow = Literal["error", "drop_oldest", "block"]
+Priority = Literal["low", "normal", "high"]
 
 _T = TypeVar("_T")
 
@@ -59,6 +63,9 @@ class StreamOptions:
     report: Report | None = None
     report_interval_ms: float | None = None
     thresholds: Mapping[str, Mapping[str, float]] | None = None
+    overflow: Overflow | None = None
+    """What the server does with samples that it has no room for."""
+    priority: Priority | None = None
 
     def start(self) -> str:
         """The `start` message."""

@@ -78,6 +78,10 @@ class Connection:
         self._timers: dict[_Timer, asyncio.TimerHandle] = {}
         if self._settings.idle_timeout_s:
             self._after(_Timer.IDLE, self._settings.idle_timeout_s, self._check_idle)
+        self._span = service.tracer.start_span(
+            "surnn.connection", attributes={"surnn.session": self.id}
+        )
+        self._log = logging.LoggerAdapter(log, {"session": self.id})
         service.connected(self)
 
     # From the client.
@@ -107,6 +111,7 @@ class Connection:
         self._finish(_CLIENT_GONE)
         for timer in self._timers.values():
             timer.cancel()
+        self._span.end()
         self._service.disconnected(self)
 
     # To the client.
@@ -140,7 +145,7 @@ class Connection:
         self._service.metrics.error(code)
         if self._session is None:
             self._service.metrics.rejected.labels(code.value).inc()
-            log.info("connection %s refused: %s: %s", self.id, code.value, message)
+            self._log.info("connection %s refused: %s: %s", self.id, code.value, message)
         self._finish(code.value)
         self._expect_progress()
 
@@ -153,8 +158,8 @@ class Connection:
             action()
         except Refusal as refusal:
             self.fail(refusal.code, refusal.message, refusal.retry_after)
-        except Exception:
-            log.exception("connection %s failed", self.id)
+        except Exception:  # noqa: BLE001  logged, and told to the client
+            self._log.exception("connection %s failed", self.id)
             self.fail(ErrorCode.INTERNAL, "the server failed to handle a message")
 
     def _take(self, data: bytes) -> None:
@@ -196,13 +201,15 @@ class Connection:
         self._service.metrics.active.labels(name).inc()
         if self._settings.max_session_s:
             self._after(_Timer.DURATION, self._settings.max_session_s, self._reached_max_duration)
-        log.info("session %s started: model %s", self.id, name)
+        self._span.set_attribute("surnn.model", name)
+        self._log.info("session %s started: model %s", self.id, name)
 
     def _finish(self, reason: str) -> None:
         """Free what the session holds."""
         if self._over is not None:
             return
         self._over = reason
+        self._span.set_attribute("surnn.reason", reason)
         self._wake.set()
         self._read.set()
         if self._session is None:
@@ -213,7 +220,7 @@ class Connection:
         name = self._session.spec.name
         self._service.metrics.active.labels(name).dec()
         self._service.metrics.ended.labels(name, reason).inc()
-        log.info("session %s ended: %s", self.id, reason)
+        self._log.info("session %s ended: %s", self.id, reason)
 
     def _arrived(self) -> None:
         """The worker answered."""
@@ -274,7 +281,7 @@ class Connection:
 
         def check() -> None:
             if self._seq == seq:
-                log.info("connection %s cut: its last messages are not read", self.id)
+                self._log.info("connection %s cut: its last messages are not read", self.id)
                 self._cut()
             else:
                 self._expect_progress()

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from surnn_server.app import create_app
 from surnn_server.dependencies import service_of
+from surnn_server.logs import set_up_logs
 from surnn_server.origins import is_loopback
 from surnn_server.service import load_models
 from surnn_server.settings import Settings
@@ -22,10 +23,7 @@ log = logging.getLogger(__name__)
 def run(settings: Settings | None = None) -> None:
     """Serve until interrupted. Raises `UnknownModel` or `CorruptModel` before it listens."""
     settings = settings or Settings()
-    logging.basicConfig(
-        level=settings.log_level.value.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
+    set_up_logs(settings)
     for warning in exposure(settings):
         log.warning("%s", warning)
     models = None if settings.models_dir else load_models(settings.models)

@@ -18,6 +18,7 @@ from surnn_server.reloading import ModelFolder
 from surnn_server.scheduling import LoadGate
 from surnn_server.scoring import ScoreJobs
 from surnn_server.settings import Settings
+from surnn_server.tracing import make_tracer
 from surnn_server.worker import Worker
 
 __all__ = ["Service", "ServiceState", "Stoppable", "load_models"]
@@ -51,6 +52,7 @@ class Service:
     def __init__(self, settings: Settings, models: Mapping[str, Model] | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.tracer = make_tracer(settings.traces)
         self.authenticator = Authenticator(settings)
         self.state = ServiceState.STARTING
         self.models: dict[str, Model] = dict(models or {})
@@ -115,6 +117,7 @@ class Service:
             metrics=ModelMetrics(
                 self.metrics, spec, settings.max_sessions, settings.late_after_ms / 1000.0
             ),
+            tracer=self.tracer,
             gate=LoadGate(
                 max_wait_s=settings.admission_wait_ms / 1000.0, max_share=settings.admission_share
             ),

@@ -21,6 +21,7 @@ from surnn_server.batching import compute, group_by_frames
 from surnn_server.lines import Item, Line, Output
 from surnn_server.metrics import ModelMetrics
 from surnn_server.scheduling import LoadGate, RunQueue
+from surnn_server.tracing import NO_TRACES, Tracer
 from surnn_server.turns import FAULT, Turns
 
 __all__ = ["Worker", "WorkerState"]
@@ -50,6 +51,7 @@ class Worker:
         metrics: where to count.
         gather_s: how long an idle worker lets sessions gather for its next call.
         gate: measures the load.
+        tracer: where to tell of batches.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Worker:
         metrics: ModelMetrics,
         gather_s: float = 0.0,
         gate: LoadGate | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self.spec = model.spec
         self.state = WorkerState.STARTING
@@ -70,6 +73,7 @@ class Worker:
         self.metrics = metrics
         self._gather_s = gather_s
         self.gate = gate or LoadGate(max_wait_s=0.0)
+        self._tracer = tracer
         self.lines = 0
         """Sessions opened and not closed, as the event loop sees it."""
         self._waited = 0.0
@@ -222,9 +226,13 @@ class Worker:
 
     def _compute(self, group: Sequence[Line]) -> Deliveries:
         sessions = [line.session for line in group if line.session is not None]
+        span = self._tracer.start_span(
+            "surnn.batch", attributes={"surnn.model": self.spec.name, "surnn.batch": len(group)}
+        )
         began = time.perf_counter()
         results = compute(self._turns.engine, sessions, self._turns.max_frames)
         self.metrics.batch(len(group), time.perf_counter() - began)
+        span.end()
         deliveries: Deliveries = []
         for line, result in zip(group, results, strict=True):
             outputs: list[Output] = []
