@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ class AudioFile:
         if f"{getattr(self._file, 'name', '')}".lower().endswith(".raw"):
             raise InvalidAudio(f"{self.name} is raw samples without a header, {_EXPECTED}")
         try:
-            sound = soundfile.SoundFile(self._file)
+            sound = soundfile.SoundFile(_Bytes(self._file))
         except soundfile.LibsndfileError as error:
             raise InvalidAudio(
                 f"{self.name} cannot be read as audio ({_reason(error)}): "
@@ -129,10 +130,11 @@ class AudioFile:
         size = round(seconds * self.sample_rate)
         size = max(1, min(size, _MOST_PER_BLOCK // self.channels))
         done = 0
-        self._sound.seek(0)
         length = int(self._sound.frames)
         while done < length:
             try:
+                if not done:
+                    self._sound.seek(0)
                 block: Float32 = self._sound.read(
                     min(size, length - done), dtype="float32", always_2d=True
                 )
@@ -168,6 +170,28 @@ class AudioFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Bytes:
+    """A file as libsndfile wants it.
+
+    Damaged headers make it seek to places that do not exist. A Python file raises then, which
+    nobody could catch: libsndfile's calls come from C.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(max(0, size))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with contextlib.suppress(ValueError, OSError, OverflowError):
+            return self._file.seek(offset, whence)
+        return self._file.tell()  # where it was: libsndfile sees that it is not where it wanted
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:
