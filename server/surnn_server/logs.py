@@ -13,7 +13,11 @@ __all__ = ["JsonFormatter", "set_up_logs"]
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # What every record has; anything else was given by whoever logs.
-_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "color_message",
+}
 
 
 class JsonFormatter(logging.Formatter):
