@@ -61,7 +61,7 @@ class Connection:
         async with self._sending:
             self.protocol.check_open()
             for part in self.protocol.parts(data):
-                await self._until(lambda: not self.protocol.congested)
+                await self._room()
                 self.protocol.check_open()
                 await self._transmit(part)
                 if extra := self.protocol.sent(len(part)):
@@ -103,6 +103,14 @@ class Connection:
             await asyncio.wait([self._reader])
             self.protocol.check_alive()
             raise StreamClosed("the stream has ended, expected an open one") from None
+
+    async def _room(self) -> None:
+        while self.protocol.congested:
+            self._news.clear()
+            # The answer to the last marker may have left the window full, with nobody asking.
+            if marker := self.protocol.probe():
+                await self._transmit(marker)
+            await self._news.wait()
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition() and self.protocol.phase is not Phase.CLOSED:

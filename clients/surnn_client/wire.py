@@ -62,6 +62,8 @@ class StreamOptions:
     channels: int | None = None
     report: Report | None = None
     report_interval_ms: float | None = None
+    """Least stream time that one `Chunk` covers. To know that the server keeps up, the client
+    asks for a report after a quarter of what it buffers, so that longer intervals end there."""
     thresholds: Mapping[str, Mapping[str, float]] | None = None
     overflow: Overflow | None = None
     """What the server does with samples that it has no room for."""

@@ -56,7 +56,7 @@ class Session:
         )
         self.detector = EventDetector(spec)
         self.frames = 0
-        """Frames computed so far."""
+        """Frames computed so far: `reported` ones and the model's lookahead."""
         self.updates = np.zeros(len(spec.layers), dtype=np.int64)
         """Neuron updates done so far in each layer [L]."""
         self.events = 0
@@ -77,8 +77,13 @@ class Session:
 
     @property
     def seconds(self) -> float:
-        """Length of the stream computed so far."""
-        return self.frames / self.spec.frame_rate
+        """Length of the stream reported so far."""
+        return self.reported / self.spec.frame_rate
+
+    @property
+    def reported(self) -> int:
+        """Frames that results have covered so far."""
+        return max(0, self.frames - self.spec.lookahead)
 
     def push(self, data: Samples) -> None:
         """Take in a chunk of any size (see `Ingest.push`)."""
@@ -102,24 +107,29 @@ class Session:
         return _sparsity(self.spec, self.updates, self.frames - self.missing)
 
     def absorb(self, block: FrameBlock, compute_ms: float) -> ChunkResult:
-        """Turn what the runtime computed into a result."""
-        spec = self.spec
-        probs = probabilities(block.logits, spec.head)
+        """Turn what the runtime computed into a result.
+
+        What is computed in frame t answers for frame t - lookahead: the first frames of a stream
+        give results that cover nothing yet.
+        """
+        spec, computed = self.spec, len(block.logits)
+        early = max(0, spec.lookahead - self.frames)
+        probs = probabilities(block.logits[early:], spec.head)
         updates = block.opened.sum(axis=0, dtype=np.float64).astype(np.int64)
-        first, count = self.frames, len(probs)
-        self.frames += count
+        first = self.reported
+        self.frames += computed
         self.updates += updates
         events = self.detector.update(probs)
         self.events += len(events)
         hidden = np.array([layer.hidden for layer in spec.layers], np.float32)
         return ChunkResult(
             start=first / spec.frame_rate,
-            end=self.frames / spec.frame_rate,
+            end=self.reported / spec.frame_rate,
             first_frame=first,
             probs=probs,
-            open_rates=block.opened / hidden,
+            open_rates=block.opened[early:] / hidden,
             events=tuple(events),
-            sparsity=_sparsity(spec, updates, count),
+            sparsity=_sparsity(spec, updates, computed),
             compute_ms=compute_ms,
         )
 
@@ -200,12 +210,12 @@ class Engine:
                 kind, _, rest = name.rpartition(".")
                 (states if kind == "state" else own)[rest] = array
             session.ingest.remember(state.position, own, state.resampler_phase)
-            session.detector.remember(state.frames, state.spans)
             if len(state.updates) != len(session.updates):
                 raise InvalidSnapshot(
                     f"{len(state.updates)} layers, expected {len(session.updates)}"
                 )
             session.frames, session.events = state.frames, state.events
+            session.detector.remember(session.reported, state.spans)
             session.updates = np.array(state.updates, dtype=np.int64)
             self.pool.write(session.slot, states)
         except BaseException:

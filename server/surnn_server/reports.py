@@ -54,8 +54,8 @@ class Reporter:
 
     def flush(self) -> list[Reply]:
         """The chunk that is being merged, whatever it covers."""
-        if not self._merged:
-            return []
+        if not self._merged_frames:
+            return []  # nothing yet, or only frames that wait for the model's lookahead
         items, self._merged, self._merged_frames = self._merged, [], 0
         return [self._chunk(items)]
 

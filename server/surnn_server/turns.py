@@ -133,7 +133,7 @@ class Turns:
             Ended(
                 events=tuple(session.close_events()),
                 position=session.ingest.position,
-                frames=session.frames,
+                frames=session.reported,
                 sparsity=session.sparsity(),
                 dropped=line.dropped,
                 arrived=line.end_arrived,
