@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from surnn_cli.commands import (
+    apikey,
     bench,
     demo,
     evaluate,
@@ -55,6 +56,7 @@ _MEASURE = "Make it fast"
 app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
 app.command("score", rich_help_panel=_USE)(score.score)
+app.command("apikey", rich_help_panel=_USE)(apikey.apikey)
 app.command("serve", cls=serve.ServeCommand, rich_help_panel=_USE)(serve.serve)
 app.command("models", rich_help_panel=_MODELS)(models.models)
 app.command("info", rich_help_panel=_MODELS)(info.info)

@@ -15,7 +15,7 @@ from surnn_client.connection import Connection, open_connection
 from surnn_client.exceptions import ClientError
 from surnn_client.messages import Message, Ready, Summary
 from surnn_client.samples import Samples
-from surnn_client.wire import Report, StreamOptions
+from surnn_client.wire import Overflow, Priority, Report, StreamOptions
 
 __all__ = ["AsyncStream", "connect_async"]
 
@@ -130,12 +130,15 @@ async def connect_async(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    overflow: Overflow | None = None,
+    priority: Priority | None = None,
+    api_key: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> AsyncIterator[AsyncStream]:
     """Open a stream; leaving the block closes it.
 
     None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
-    connecting, in seconds.
+    connecting, in seconds. `api_key` is the environment's `SURNN_API_KEY` when None.
 
     Raises `ConnectionFailed`, `ServerError` or `InvalidArgument`.
     """
@@ -147,9 +150,13 @@ async def connect_async(
         report=report,
         report_interval_ms=report_interval_ms,
         thresholds=thresholds,
+        overflow=overflow,
+        priority=priority,
     )
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
-    connection = await open_connection(url, options, queue.put_nowait, open_timeout=open_timeout)
+    connection = await open_connection(
+        url, options, queue.put_nowait, open_timeout=open_timeout, api_key=api_key
+    )
     stream = AsyncStream(connection, queue)
     try:
         yield stream

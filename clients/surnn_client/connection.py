@@ -8,7 +8,7 @@ for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -20,6 +20,7 @@ from websockets.exceptions import (
 )
 
 from surnn_client.address import is_loopback, stream_url
+from surnn_client.credentials import headers
 from surnn_client.exceptions import ClientError, ConnectionFailed, InvalidArgument, StreamClosed
 from surnn_client.messages import Message, Summary
 from surnn_client.protocol import Phase, StreamProtocol
@@ -136,13 +137,18 @@ class Connection:
 
 
 async def open_connection(
-    url: str, options: StreamOptions, deliver: Deliver, *, open_timeout: float | None
+    url: str,
+    options: StreamOptions,
+    deliver: Deliver,
+    *,
+    open_timeout: float | None,
+    api_key: str | None = None,
 ) -> Connection:
     """Connect, and start the stream. Raises `ConnectionFailed` or `ServerError`."""
     address = stream_url(url)
     try:
         async with asyncio.timeout(open_timeout):
-            websocket = await _connect(address)
+            websocket = await _connect(address, headers(api_key))
             connection = Connection(websocket, StreamProtocol(options), deliver)
             try:
                 await connection.start()
@@ -157,10 +163,11 @@ async def open_connection(
         ) from None
 
 
-async def _connect(address: str) -> ClientConnection:
+async def _connect(address: str, extra: Mapping[str, str]) -> ClientConnection:
     try:
         return await connect(
             address,
+            additional_headers=extra,
             compression=None,  # PCM hardly shrinks, and small results cost more than they save
             max_size=_MAX_MESSAGE_BYTES,
             proxy=None if is_loopback(address) else True,

@@ -21,7 +21,7 @@ from surnn_client.connection import Connection, open_connection
 from surnn_client.exceptions import ClientError, StreamClosed
 from surnn_client.messages import Message, Ready, Summary
 from surnn_client.samples import Samples
-from surnn_client.wire import Report, StreamOptions
+from surnn_client.wire import Overflow, Priority, Report, StreamOptions
 
 __all__ = ["Stream", "connect"]
 
@@ -169,12 +169,15 @@ def connect(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    overflow: Overflow | None = None,
+    priority: Priority | None = None,
+    api_key: str | None = None,
     open_timeout: float | None = 10.0,
 ) -> Iterator[Stream]:
     """Open a stream; leaving the block closes it.
 
     None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
-    connecting, in seconds.
+    connecting, in seconds. `api_key` is the environment's `SURNN_API_KEY` when None.
 
     Raises `ConnectionFailed`, `ServerError` or `InvalidArgument`.
     """
@@ -186,11 +189,15 @@ def connect(
         report=report,
         report_interval_ms=report_interval_ms,
         thresholds=thresholds,
+        overflow=overflow,
+        priority=priority,
     )
     queue: SimpleQueue[Message | None] = SimpleQueue()
     loop = BackgroundLoop()
     try:
-        connection = loop.call(open_connection(url, options, queue.put, open_timeout=open_timeout))
+        connection = loop.call(
+            open_connection(url, options, queue.put, open_timeout=open_timeout, api_key=api_key)
+        )
     except BaseException:
         loop.stop()
         raise

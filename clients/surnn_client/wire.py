@@ -31,6 +31,8 @@ from surnn_client.messages import (
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "Overflow",
+    "Priority",
     "Report",
     "StreamOptions",
     "control",
@@ -43,6 +45,8 @@ __all__ = [
 
 PROTOCOL_VERSION = 1
 Report = Literal["events", "chunk", "frame"]
+Overflow = Literal["error", "drop_oldest", "block"]
+Priority = Literal["low", "normal", "high"]
 
 _T = TypeVar("_T")
 
@@ -61,6 +65,9 @@ class StreamOptions:
     """Least stream time that one `Chunk` covers. To know that the server keeps up, the client
     asks for a report after a quarter of what it buffers, so that longer intervals end there."""
     thresholds: Mapping[str, Mapping[str, float]] | None = None
+    overflow: Overflow | None = None
+    """What the server does with samples that it has no room for."""
+    priority: Priority | None = None
 
     def start(self) -> str:
         """The `start` message."""

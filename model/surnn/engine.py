@@ -6,6 +6,7 @@ stream remembers; `Engine.step` runs the waiting frames of many sessions in one 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Session:
         """Neuron updates done so far in each layer [L]."""
         self.events = 0
         """Events found so far: what numbers them."""
+        self.missing = 0
+        """Frames that were skipped: time passed, nothing was computed."""
         self.config = config
 
     @property
@@ -101,7 +104,7 @@ class Session:
 
     def sparsity(self) -> Sparsity:
         """How much of the network the whole stream updated so far."""
-        return _sparsity(self.spec, self.updates, self.frames)
+        return _sparsity(self.spec, self.updates, self.frames - self.missing)
 
     def absorb(self, block: FrameBlock, compute_ms: float) -> ChunkResult:
         """Turn what the runtime computed into a result.
@@ -219,6 +222,31 @@ class Engine:
             self.close(session)
             raise
         return session
+
+    def skip(self, session: Session, samples: int) -> int:
+        """Let the time of so many lost samples pass, at the stream's own rate.
+
+        Whole frames cost nothing: the clock and the numbers go on, states stay as they are. What
+        is left of a frame is returned, to be filled with silence by the caller.
+
+        Raises `InvalidConfig` while frames wait: they come before the gap.
+        """
+        if session.ready:
+            raise InvalidConfig(f"{session.ready} frames wait, expected none before a gap")
+        spec, ingest = self.spec, session.ingest
+        # The fewest frames that are a whole number of samples at both rates.
+        step = spec.sample_rate // math.gcd(spec.sample_rate, spec.hop * ingest.sample_rate)
+        samples_per_step = step * spec.hop * ingest.sample_rate // spec.sample_rate
+        frames = samples // samples_per_step * step
+        if frames:
+            state = self.pool.read(session.slot)
+            state["t"] = np.asarray(int(state["t"]) + frames, dtype=np.int64)
+            self.pool.write(session.slot, state)
+            session.frames += frames
+            session.missing += frames
+            ingest.position += frames // step * samples_per_step
+            session.detector.remember(session.frames, session.detector.memory())
+        return samples % samples_per_step
 
     def close(self, session: Session) -> None:
         """Free the session's slot, at once. Closing twice is harmless."""

@@ -18,8 +18,10 @@ class CloseCode(IntEnum):
     INVALID_DATA = 1007
     TOO_BIG = 1009
     INTERNAL = 1011
+    POLICY = 1008
     TRY_LATER = 1013
     INVALID_CONFIG = 4000
+    UNAUTHORISED = 4001
     UNKNOWN_MODEL = 4004
     SENT_TOO_FAST = 4029
     IDLE = 4031
@@ -46,6 +48,11 @@ class ErrorCode(StrEnum):
     SLOW_READER = "slow_reader"
     INVALID_JSON = "invalid_json"
     INVALID_MESSAGE = "invalid_message"
+    UNAUTHORISED = "unauthorised"
+    FORBIDDEN = "forbidden"
+    ORIGIN_REFUSED = "origin_refused"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
     # Of REST only.
     INVALID_REQUEST = "invalid_request"
     NOT_FOUND = "not_found"
@@ -56,6 +63,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_JOB = "unknown_job"
     NOT_FINISHED = "not_finished"
     STORAGE_FULL = "storage_full"
+    AUDIO_TOO_LONG = "audio_too_long"
 
     @property
     def close(self) -> CloseCode:
@@ -88,6 +96,11 @@ _CLOSE = {
     ErrorCode.SLOW_READER: CloseCode.SLOW_READER,
     ErrorCode.INVALID_JSON: CloseCode.INVALID_JSON,
     ErrorCode.INVALID_MESSAGE: CloseCode.INVALID_MESSAGE,
+    ErrorCode.UNAUTHORISED: CloseCode.UNAUTHORISED,
+    ErrorCode.FORBIDDEN: CloseCode.POLICY,
+    ErrorCode.ORIGIN_REFUSED: CloseCode.POLICY,
+    ErrorCode.RATE_LIMITED: CloseCode.TRY_LATER,
+    ErrorCode.QUOTA_EXCEEDED: CloseCode.TRY_LATER,
 }
 
 _STATUS = {
@@ -103,23 +116,39 @@ _STATUS = {
     ErrorCode.UNKNOWN_JOB: 404,
     ErrorCode.NOT_FINISHED: 409,
     ErrorCode.STORAGE_FULL: 507,
+    ErrorCode.AUDIO_TOO_LONG: 413,
+    ErrorCode.UNAUTHORISED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.ORIGIN_REFUSED: 403,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.QUOTA_EXCEEDED: 429,
     ErrorCode.AT_CAPACITY: 503,
     ErrorCode.DRAINING: 503,
 }
 
-_RETRYABLE = {ErrorCode.DRAINING, ErrorCode.AT_CAPACITY, ErrorCode.INTERNAL}
+_RETRYABLE = {
+    ErrorCode.DRAINING,
+    ErrorCode.AT_CAPACITY,
+    ErrorCode.INTERNAL,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.QUOTA_EXCEEDED,
+}
 
 # Samples of the wrong shape or type are, to a client, audio that is not what it claims to be.
 _SURNN = {"invalid_shape": ErrorCode.INVALID_AUDIO, "invalid_input": ErrorCode.INVALID_CONFIG}
 
 
 class Refusal(Exception):
-    """What a client asked for cannot be done; ends its stream or request with an error."""
+    """What a client asked for cannot be done; ends its stream or request with an error.
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    `retry_after`: seconds after which it may be worth another try.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 def code_of(error: SurnnError) -> ErrorCode:

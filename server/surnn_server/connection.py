@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from surnn_server import replies
+from surnn_server.apikeys import KeyLimits, Scope
+from surnn_server.auth import Principal
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
 from surnn_server.lines import Computed, Ended, Failed, Opened, Output
 from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
 from surnn_server.protocol import Dialogue, Phase
+from surnn_server.quotas import Quota
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
 
@@ -23,6 +28,7 @@ __all__ = ["Close", "Connection"]
 log = logging.getLogger(__name__)
 
 _CLIENT_GONE = "client_gone"
+_LOOK_AGAIN_S = 0.1
 
 
 class _Timer(Enum):
@@ -48,24 +54,34 @@ class Connection:
     Args:
         service: admits the session.
         cut: called when the client does not read the last messages: drop the connection.
+        principal: who the client is, and what it may use.
     """
 
-    def __init__(self, service: Service, cut: Callable[[], None]) -> None:
+    def __init__(
+        self, service: Service, cut: Callable[[], None], principal: Principal | None = None
+    ) -> None:
         self.id = uuid.uuid4().hex
         self._service = service
         self._settings = service.settings
         self._cut = cut
+        self._principal = principal or Principal("", frozenset(Scope), Quota(KeyLimits()))
         self._dialogue = Dialogue(service.settings.max_message_bytes)
         self._session: StreamSession | None = None
         self._failure: Failed | None = None
+        self._retry_after: float | None = None
         self._over: str | None = None
         self._wake = asyncio.Event()
+        self._read = asyncio.Event()
         self._seq = 0
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._timers: dict[_Timer, asyncio.TimerHandle] = {}
         if self._settings.idle_timeout_s:
             self._after(_Timer.IDLE, self._settings.idle_timeout_s, self._check_idle)
+        self._span = service.tracer.start_span(
+            "surnn.connection", attributes={"surnn.session": self.id}
+        )
+        self._log = logging.LoggerAdapter(log, {"session": self.id})
         service.connected(self)
 
     # From the client.
@@ -80,11 +96,22 @@ class Connection:
         if self._hears():
             self._guarded(lambda: self._take(data))
 
+    async def room(self) -> None:
+        """Wait while the client's next message should not be read."""
+        while self._over is None and self._session is not None and self._session.blocked:
+            self._heard = self._loop.time()
+            self._read.clear()
+            # Not every step of the worker has an output that would wake us.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._read.wait()
+
     def gone(self) -> None:
         """The connection is over, however it ended. Calling it again is harmless."""
         self._finish(_CLIENT_GONE)
         for timer in self._timers.values():
             timer.cancel()
+        self._span.end()
         self._service.disconnected(self)
 
     # To the client.
@@ -102,21 +129,23 @@ class Connection:
                     yield Close(CloseCode.DONE, "")
                     return
             if self._failure is not None:
-                yield self._encode(replies.error(self._failure.code, self._failure.message))
+                failed = self._failure
+                yield self._encode(replies.error(failed.code, failed.message, self._retry_after))
                 yield Close(self._failure.code.close, self._failure.code.value)
                 return
             self._wake.clear()
             await self._wake.wait()
 
-    def fail(self, code: ErrorCode, message: str) -> None:
+    def fail(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
         """End the session with an error. Only the first one counts."""
         if self._failure is not None or self._over is not None:
             return
         self._failure = Failed(code, message)
+        self._retry_after = retry_after
         self._service.metrics.error(code)
         if self._session is None:
             self._service.metrics.rejected.labels(code.value).inc()
-            log.info("connection %s refused: %s: %s", self.id, code.value, message)
+            self._log.info("connection %s refused: %s: %s", self.id, code.value, message)
         self._finish(code.value)
         self._expect_progress()
 
@@ -128,14 +157,16 @@ class Connection:
         try:
             action()
         except Refusal as refusal:
-            self.fail(refusal.code, refusal.message)
-        except Exception:
-            log.exception("connection %s failed", self.id)
+            self.fail(refusal.code, refusal.message, refusal.retry_after)
+        except Exception:  # noqa: BLE001  logged, and told to the client
+            self._log.exception("connection %s failed", self.id)
             self.fail(ErrorCode.INTERNAL, "the server failed to handle a message")
 
     def _take(self, data: bytes) -> None:
         self._dialogue.binary(data)
-        self._streaming.data(data)
+        session = self._streaming
+        self._principal.quota.audio(session.seconds(data))
+        session.data(data)
 
     def _obey(self, message: ClientMessage) -> None:
         match message:
@@ -154,9 +185,14 @@ class Connection:
         return self._session
 
     def _start(self, start: Start) -> None:
+        self._principal.require_model(start.model)
         worker = self._service.admit(start.model)
         try:
-            self._session = StreamSession(worker, start, self._settings, self._arrived)
+            with ExitStack() as undo:
+                self._principal.quota.enter()
+                undo.callback(self._principal.quota.leave)
+                self._session = StreamSession(worker, start, self._settings, self._arrived, self.id)
+                undo.pop_all()
         except BaseException:
             self._service.leave()
             raise
@@ -165,22 +201,26 @@ class Connection:
         self._service.metrics.active.labels(name).inc()
         if self._settings.max_session_s:
             self._after(_Timer.DURATION, self._settings.max_session_s, self._reached_max_duration)
-        log.info("session %s started: model %s", self.id, name)
+        self._span.set_attribute("surnn.model", name)
+        self._log.info("session %s started: model %s", self.id, name)
 
     def _finish(self, reason: str) -> None:
         """Free what the session holds."""
         if self._over is not None:
             return
         self._over = reason
+        self._span.set_attribute("surnn.reason", reason)
         self._wake.set()
+        self._read.set()
         if self._session is None:
             return
         self._session.close()
+        self._principal.quota.leave()
         self._service.leave()
         name = self._session.spec.name
         self._service.metrics.active.labels(name).dec()
         self._service.metrics.ended.labels(name, reason).inc()
-        log.info("session %s ended: %s", self.id, reason)
+        self._log.info("session %s ended: %s", self.id, reason)
 
     def _arrived(self) -> None:
         """The worker answered."""
@@ -199,6 +239,7 @@ class Connection:
             )
             session.outbox.clear()
         self._wake.set()
+        self._read.set()
 
     def _frames(self, session: StreamSession, output: Output) -> list[str]:
         now = time.perf_counter()
@@ -240,7 +281,7 @@ class Connection:
 
         def check() -> None:
             if self._seq == seq:
-                log.info("connection %s cut: its last messages are not read", self.id)
+                self._log.info("connection %s cut: its last messages are not read", self.id)
                 self._cut()
             else:
                 self._expect_progress()

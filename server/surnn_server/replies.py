@@ -87,14 +87,16 @@ def warning(code: str, message: str) -> Reply:
     return {"type": "warning", "seq": 0, "code": code, "message": message}
 
 
-def error(code: ErrorCode, message: str) -> Reply:
+def error(code: ErrorCode, message: str, retry_after: float | None = None) -> Reply:
     """The session is over; a close follows."""
+    hint = {} if retry_after is None else {"retry_after_s": round(retry_after, 3)}
     return {
         "type": "error",
         "seq": 0,
         "code": code.value,
         "message": message,
         "retryable": code.retryable,
+        **hint,
     }
 
 

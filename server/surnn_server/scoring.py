@@ -37,6 +37,7 @@ class ScoreJob:
         sources: Sequence[Source],
         thresholds: dict[str, dict[str, float]],
         sample_rate: int | None,
+        max_seconds: float | None = None,
     ) -> None:
         self._pool = pool
         self._cancelled = threading.Event()
@@ -50,6 +51,7 @@ class ScoreJob:
                 batch=min(_FILES_SIDE_BY_SIDE, len(sources)),
                 thresholds=thresholds,
                 sample_rate=sample_rate,
+                max_seconds=max_seconds,
                 on_progress=self._check,
             )
         )
@@ -128,10 +130,11 @@ class ScoreJobs:
         sources: Sequence[Source],
         thresholds: dict[str, dict[str, float]],
         sample_rate: int | None,
+        max_seconds: float | None = None,
     ) -> AsyncIterator[ScoreJob]:
         """A job, once it is its turn. Raises `InvalidConfig`."""
         async with self._turn:
-            job = ScoreJob(self._pool, model, sources, thresholds, sample_rate)
+            job = ScoreJob(self._pool, model, sources, thresholds, sample_rate, max_seconds)
             self._jobs.add(job)
             try:
                 yield job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,10 +22,13 @@ from surnn_server.lines import (
     Line,
     MarkAt,
     Marked,
+    Notice,
+    Opened,
     Output,
+    Skipped,
 )
-from surnn_server.messages import Start
-from surnn_server.replies import Reply, marker
+from surnn_server.messages import Overflow, Start
+from surnn_server.replies import Reply, marker, warning
 from surnn_server.reports import Reporter
 from surnn_server.settings import Settings
 from surnn_server.worker import Worker
@@ -33,6 +37,8 @@ __all__ = ["StreamSession"]
 
 _LEAST_BUFFER = 4096
 """Bytes that may always wait: at low rates the limit in seconds can be less than a packet."""
+_HIGH_WATER, _LOW_WATER = 0.75, 0.5
+"""Shares of the limit: above the first the client is warned, below the second all is well."""
 
 
 class StreamSession:
@@ -43,10 +49,16 @@ class StreamSession:
         start: what the client asked for.
         settings: limits.
         notify: called after outputs arrived.
+        id: names the session in logs.
     """
 
     def __init__(
-        self, worker: Worker, start: Start, settings: Settings, notify: Callable[[], None]
+        self,
+        worker: Worker,
+        start: Start,
+        settings: Settings,
+        notify: Callable[[], None],
+        id: str = "",
     ) -> None:
         spec = worker.spec
         encoding = start.encoding or _default_encoding(spec)
@@ -58,6 +70,10 @@ class StreamSession:
         self.outbox: deque[Output] = deque()
         """What the worker answered and the client was not told yet."""
         self._settings = settings
+        self._overflow = start.overflow
+        self._rate = sample_rate
+        self._dropped = worker.metrics.dropped
+        self._blocking = self._warned = self._opened = False
         self._notify = notify
         self._worker = worker
         self._reporter = Reporter(spec, sample_rate, start.report, start.report_interval_ms)
@@ -69,8 +85,11 @@ class StreamSession:
                 thresholds=start.thresholds,
             ),
             self._deliver,
+            start.priority,
+            id,
         )
         bytes_per_second = sample_rate * channels * encoding.width
+        self._bytes_per_second = bytes_per_second
         self._frame_bytes = bytes_per_second / spec.frame_rate
         self._limit = min(
             max(_LEAST_BUFFER, settings.max_buffered_seconds * bytes_per_second),
@@ -78,18 +97,47 @@ class StreamSession:
         )
         worker.open(self._line)
 
+    def seconds(self, payload: bytes) -> float:
+        """Stream time that the samples cover."""
+        return len(payload) / self._bytes_per_second
+
+    @property
+    def waiting(self) -> float:
+        """Bytes that were not computed yet."""
+        return self._line.waiting_bytes + self._line.waiting_frames * self._frame_bytes
+
+    @property
+    def blocked(self) -> bool:
+        """Should nothing more be read from the client now?"""
+        if self._overflow is not Overflow.BLOCK:
+            return False
+        few = self._settings.max_queued_messages // 2
+        # Once blocked, wait for some room: a client that crawls along the limit helps nobody.
+        share = _LOW_WATER if self._blocking else 1.0
+        full = self.waiting > self._limit * share or len(self._line.inbox) > few
+        self._blocking = full and not self._line.hung_up
+        return self._blocking
+
     def data(self, payload: bytes) -> None:
         """Samples arrived. Raises `Refusal` when too much waits already."""
         if not payload:
             return
         line = self._line
-        waiting = line.waiting_bytes + line.waiting_frames * self._frame_bytes
-        if waiting + len(payload) > self._limit:
+        waiting = self.waiting
+        excess = waiting + len(payload) - self._limit
+        if self._overflow is Overflow.DROP_OLDEST:
+            if len(line.inbox) >= self._settings.max_queued_messages // 2:
+                excess = max(excess, 1.0)
+            if excess > 0:
+                dropped = line.drop_oldest(math.ceil(excess))
+                self._dropped.inc(dropped / self._bytes_per_second)
+        elif excess > 0 and self._overflow is Overflow.ERROR:
             raise Refusal(
                 ErrorCode.SENT_TOO_FAST,
                 f"{int(waiting)} bytes wait and {len(payload)} more arrived, "
                 f"expected at most {int(self._limit)} to wait",
             )
+        self._warn(waiting + len(payload))
         line.accepted_bytes += len(payload)
         self._put(Data(memoryview(payload), time.perf_counter()))
 
@@ -114,6 +162,10 @@ class StreamSession:
         match output:
             case Computed():
                 return self._reporter.computed(output, now)
+            case Skipped():
+                return [*self._reporter.flush(), self._gap(output)]
+            case Notice():
+                return [warning(output.code, output.message)]
             case Marked():
                 return [*self._reporter.flush(), marker(output.id)]
             case Flushed():
@@ -122,6 +174,36 @@ class StreamSession:
                 return self._reporter.ended(output, now)
             case _:
                 return []
+
+    def _gap(self, gap: Skipped) -> Reply:
+        end = gap.first_sample + gap.samples
+        return {
+            **warning(
+                "dropped",
+                f"{gap.samples / self._rate:.3f} s of samples dropped, expected to be sent no "
+                "faster than they are computed",
+            ),
+            "first_sample": gap.first_sample,
+            "end_sample": end,
+            "start": round(gap.first_sample / self._rate, 6),
+            "end": round(end / self._rate, 6),
+        }
+
+    def _warn(self, waiting: float) -> None:
+        """Tell the client once when it comes near its limit."""
+        if waiting < self._limit * _LOW_WATER:
+            self._warned = False
+        elif waiting > self._limit * _HIGH_WATER and self._opened and not self._warned:
+            self._warned = True
+            self._deliver(
+                [
+                    Notice(
+                        "falling_behind",
+                        f"{int(waiting)} bytes wait, expected at most {int(self._limit)}; "
+                        f"beyond that: {self._overflow.value}",
+                    )
+                ]
+            )
 
     def _put(self, item: Item) -> None:
         if len(self._line.inbox) >= self._settings.max_queued_messages:
@@ -133,6 +215,7 @@ class StreamSession:
         self._worker.put(self._line, item)
 
     def _deliver(self, outputs: Sequence[Output]) -> None:
+        self._opened = self._opened or any(isinstance(item, Opened) for item in outputs)
         self.outbox.extend(outputs)
         self._notify()
 
