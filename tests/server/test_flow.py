@@ -245,6 +245,22 @@ def test_a_gap_moves_time_by_exactly_its_length(fake_runtime, rate, lost):
     assert session.sparsity().possible == 4 * (session.frames - session.missing)
 
 
+@pytest.mark.parametrize("lookahead", [0, 5])
+def test_events_behind_a_gap_are_dated_right(make_fake, specs, lookahead):
+    spec = specs["fake"].model_copy(update={"lookahead": lookahead})
+    engine = Engine(make_fake(spec))
+    session = engine.open()
+    session.push(np.zeros(1600, np.int16))
+    engine.step([session])
+    assert engine.skip(session, 16_000) == 0
+    session.push(np.full(1600, 30_000, np.int16))
+    (result,) = engine.step([session])
+    assert result.first_frame == 110 - lookahead
+    (event,) = result.events
+    first = int(np.argmax(result.probs[:, 0] >= 0.5))
+    assert event.time == (result.first_frame + first) / 100
+
+
 def test_frames_before_a_gap_come_first(fake_runtime):
     session_engine = Engine(Model(fake_runtime).runtime)
     session = session_engine.open()
