@@ -245,7 +245,7 @@ class Engine:
             session.frames += frames
             session.missing += frames
             ingest.position += frames // step * samples_per_step
-            session.detector.remember(session.frames, session.detector.memory())
+            session.detector.remember(session.reported, session.detector.memory())
         return samples % samples_per_step
 
     def close(self, session: Session) -> None:

@@ -29,6 +29,13 @@ class Gate:
         self._hold.set()
 
 
+async def _until_arrived(server, size):
+    """The only session has got so many bytes: a pong would come before the application has."""
+    async with asyncio.timeout(10):
+        while next(iter(server.service.connections))._session._line.accepted_bytes < size:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
 def test_dropped_audio_counts_as_elapsed(run_server, call):
     async def go(server):
         gate = Gate(server.runtimes["fake"])
@@ -38,8 +45,7 @@ def test_dropped_audio_counts_as_elapsed(run_server, call):
             for _ in range(60):
                 await client.send(CHUNK)
             await client.say(type="marker", id="last")
-            # Everything has arrived once the server has answered a ping behind it.
-            await (await client.websocket.ping())
+            await _until_arrived(server, 60 * len(CHUNK))
             gate.go_on()
             await client.say(type="end")
             return await client.hear_all()
@@ -119,7 +125,7 @@ def test_a_warning_comes_once_for_each_crossing(run_server, call):
                 gate = Gate(server.runtimes["fake"])
                 for _ in range(18):
                     await client.send(CHUNK)
-                await (await client.websocket.ping())
+                await _until_arrived(server, 18 * len(CHUNK) * (round_ + 1))
                 gate.go_on()
                 await client.say(type="marker", id=str(round_))
                 while (message := await client.hear())["type"] != "marker":
@@ -237,6 +243,22 @@ def test_a_gap_moves_time_by_exactly_its_length(fake_runtime, rate, lost):
     assert session.frames == -(-(10_000 + lost) * 100 // rate)
     assert int(engine.pool.read(session.slot)["t"]) == session.frames
     assert session.sparsity().possible == 4 * (session.frames - session.missing)
+
+
+@pytest.mark.parametrize("lookahead", [0, 5])
+def test_events_behind_a_gap_are_dated_right(make_fake, specs, lookahead):
+    spec = specs["fake"].model_copy(update={"lookahead": lookahead})
+    engine = Engine(make_fake(spec))
+    session = engine.open()
+    session.push(np.zeros(1600, np.int16))
+    engine.step([session])
+    assert engine.skip(session, 16_000) == 0
+    session.push(np.full(1600, 30_000, np.int16))
+    (result,) = engine.step([session])
+    assert result.first_frame == 110 - lookahead
+    (event,) = result.events
+    first = int(np.argmax(result.probs[:, 0] >= 0.5))
+    assert event.time == (result.first_frame + first) / 100
 
 
 def test_frames_before_a_gap_come_first(fake_runtime):
