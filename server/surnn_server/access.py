@@ -6,6 +6,7 @@ import logging
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -84,9 +85,7 @@ class AccessControl:
         except Refusal as refusal:
             self._metrics.error(refusal.code)
             if scope["type"] == "http":
-                response = error_response(
-                    refusal.code, refusal.message, retry_after=refusal.retry_after
-                )
+                response = _http_refusal(scope["path"], refusal)
                 await response(scope, receive, send)
             else:
                 self._metrics.rejected.labels(refusal.code.value).inc()
@@ -118,6 +117,16 @@ class AccessControl:
         principal.require(*needed)
         principal.quota.request()
         scope[_STATE] = principal
+
+
+def _http_refusal(path: str, refusal: Refusal) -> JSONResponse:
+    """The refusal in the shape of the API that was called."""
+    response = error_response(refusal.code, refusal.message, retry_after=refusal.retry_after)
+    if path == "/v2" or path.startswith("/v2/"):
+        # Clients of the Open Inference Protocol expect plain text under "error".
+        headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
+        return JSONResponse({"error": refusal.message}, response.status_code, headers)
+    return response
 
 
 async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:

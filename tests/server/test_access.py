@@ -286,3 +286,11 @@ def test_files_that_are_too_long_are_refused_by_header_or_by_what_is_read(run_se
         wide = io.BytesIO()
         soundfile.write(wide, np.zeros((96_000, 8), np.int16), 96_000, format="WAV")
         assert post("wide.wav", wide.getvalue())[0] == 413
+
+
+def test_refusals_under_v2_have_the_shape_of_its_protocol(secured):
+    server, _ = secured
+    response = httpx.get(f"{server.url}/v2/models/fake")
+    assert response.status_code == 401
+    assert isinstance(response.json()["error"], str)
+    assert response.headers["www-authenticate"] == "Bearer"
