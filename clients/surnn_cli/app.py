@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from surnn_cli.commands import (
+    apikey,
+    bench,
     demo,
     evaluate,
     export,
@@ -50,10 +52,12 @@ def _options(
 
 
 _USE, _MODELS, _MAKE = "Use a model", "See what a model is", "Make a model"
+_MEASURE = "Make it fast"
 
 app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
 app.command("score", rich_help_panel=_USE)(score.score)
+app.command("apikey", rich_help_panel=_USE)(apikey.apikey)
 app.command("serve", cls=serve.ServeCommand, rich_help_panel=_USE)(serve.serve)
 app.command("key", rich_help_panel=_USE)(key.key)
 app.command("models", rich_help_panel=_MODELS)(models.models)
@@ -61,6 +65,8 @@ app.command("info", rich_help_panel=_MODELS)(info.info)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
+app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
+app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from surnn_client.journal import Control
 from surnn_client.messages import Checkpoint, Message, Ready, Summary
 from surnn_client.reconnect import Reconnect, Urls
 from surnn_client.samples import Samples
-from surnn_client.wire import Report, StreamOptions
+from surnn_client.wire import Overflow, Priority, Report, StreamOptions
 
 __all__ = ["AsyncStream", "connect_async"]
 
@@ -136,6 +136,9 @@ async def connect_async(
     report: Report | None = None,
     report_interval_ms: float | None = None,
     thresholds: Mapping[str, Mapping[str, float]] | None = None,
+    overflow: Overflow | None = None,
+    priority: Priority | None = None,
+    api_key: str | None = None,
     reconnect: Reconnect | bool = True,
     resume: str | None = None,
     open_timeout: float | None = 10.0,
@@ -143,7 +146,7 @@ async def connect_async(
     """Open a stream; leaving the block closes it.
 
     None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
-    connecting, in seconds.
+    connecting, in seconds. `api_key` is the environment's `SURNN_API_KEY` when None.
 
     A lost connection is made anew, and the stream goes on where it stood (see `Reconnect`): at
     the same address, at the next one of a list, or where a function says. False turns that off.
@@ -159,11 +162,18 @@ async def connect_async(
         report=report,
         report_interval_ms=report_interval_ms,
         thresholds=thresholds,
+        overflow=overflow,
+        priority=priority,
         resume=resume,
     )
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
     connection = DurableConnection(
-        url, options, queue.put_nowait, reconnect=reconnect, open_timeout=open_timeout
+        url,
+        options,
+        queue.put_nowait,
+        reconnect=reconnect,
+        open_timeout=open_timeout,
+        api_key=api_key,
     )
     await connection.open()
     stream = AsyncStream(connection, queue)

@@ -8,7 +8,7 @@ for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
@@ -20,6 +20,7 @@ from websockets.exceptions import (
 )
 
 from surnn_client.address import is_loopback, stream_url
+from surnn_client.credentials import headers
 from surnn_client.exceptions import ClientError, ConnectionFailed, InvalidArgument, StreamClosed
 from surnn_client.journal import Control
 from surnn_client.messages import Message
@@ -61,7 +62,7 @@ class Connection:
         async with self._sending:
             self.protocol.check_open()
             for part in self.protocol.parts(data):
-                await self._until(lambda: not self.protocol.congested)
+                await self._room()
                 self.protocol.check_open()
                 await self._transmit(part)
                 if extra := self.protocol.sent(len(part)):
@@ -109,6 +110,14 @@ class Connection:
             self.protocol.check_alive()
             raise StreamClosed("the stream has ended, expected an open one") from None
 
+    async def _room(self) -> None:
+        while self.protocol.congested:
+            self._news.clear()
+            # The answer to the last marker may have left the window full, with nobody asking.
+            if marker := self.protocol.probe():
+                await self._transmit(marker)
+            await self._news.wait()
+
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition() and self.protocol.phase is not Phase.CLOSED:
             self._news.clear()
@@ -134,13 +143,18 @@ class Connection:
 
 
 async def open_connection(
-    url: str, options: StreamOptions, deliver: Deliver, *, open_timeout: float | None
+    url: str,
+    options: StreamOptions,
+    deliver: Deliver,
+    *,
+    open_timeout: float | None,
+    api_key: str | None = None,
 ) -> Connection:
     """Connect, and start the stream. Raises `ConnectionFailed` or `ServerError`."""
     address = stream_url(url)
     try:
         async with asyncio.timeout(open_timeout):
-            websocket = await _connect(address)
+            websocket = await _connect(address, headers(api_key))
             connection = Connection(websocket, StreamProtocol(options), deliver)
             try:
                 await connection.start()
@@ -155,10 +169,11 @@ async def open_connection(
         ) from None
 
 
-async def _connect(address: str) -> ClientConnection:
+async def _connect(address: str, extra: Mapping[str, str]) -> ClientConnection:
     try:
         return await connect(
             address,
+            additional_headers=extra,
             compression=None,  # PCM hardly shrinks, and small results cost more than they save
             max_size=_MAX_MESSAGE_BYTES,
             proxy=None if is_loopback(address) else True,

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from surnn_client.connection import Connection, Deliver, open_connection
-from surnn_client.exceptions import ClientError, ConnectionFailed, ConnectionLost, StreamClosed
+from surnn_client.connection import Connection, Deliver
+from surnn_client.dialling import Dialler, worth_another
+from surnn_client.exceptions import ClientError, ConnectionLost, StreamClosed
 from surnn_client.journal import Control, Journal
 from surnn_client.messages import Checkpoint, Marker, Message, Ready, Reconnected, Summary
 from surnn_client.pacing import pieces
@@ -33,6 +34,7 @@ class DurableConnection:
         reconnect: when to give up; False: at the first lost connection.
         deliver: takes every message for the caller, then None once at the end.
         open_timeout: bounds each attempt to connect, in seconds.
+        api_key: opens the server; None: the environment's.
     """
 
     def __init__(
@@ -43,21 +45,21 @@ class DurableConnection:
         *,
         reconnect: Reconnect | bool,
         open_timeout: float | None,
+        api_key: str | None = None,
     ) -> None:
         policy = Reconnect() if reconnect is True else reconnect or None
         interval = policy.interval(options) if policy else 0.0
         self._options = replace(options, checkpoint_interval_s=interval)
-        self._addresses = Addresses(urls)
+        self._dialler = Dialler(Addresses(urls), self._receive, open_timeout, api_key)
         self._policy = policy
         self._deliver = deliver
-        self._open_timeout = open_timeout
+        self._told: Progress
         self.checkpoint: Checkpoint | None = None
         """The newest."""
         self._failure: ClientError | None = None
         self._settled = False
         self._ended = False
         self._summary: Summary | None = None
-        self._told = Progress()
         self._start = 0
         """The first sample that the caller sends."""
         self._journal = Journal()
@@ -79,16 +81,9 @@ class DurableConnection:
 
         Raises `ConnectionFailed` or `ServerError` when none does.
         """
-        for left in reversed(range(len(self._addresses))):
-            try:
-                self._live = await self._dial(self._options)
-                break
-            except ClientError as error:
-                if not left or not (error.retryable or isinstance(error, ConnectionFailed)):
-                    raise
-                self._addresses.advance()
+        self._live = await self._dialler.first(self._options)
         ready, protocol = self.ready, self._live.protocol
-        self._told = Progress(ready.frames, ready.events)
+        self._told = Progress(ready)
         self._start = ready.position
         self._journal = Journal(ready.position * protocol.bytes_per_sample)
         if self._policy:
@@ -145,8 +140,8 @@ class DurableConnection:
         self._supervisor.cancel()
         await asyncio.wait([self._supervisor])
         await self._live.close()
-        closed = StreamClosed("the stream was closed here before its end")
-        self._settle(None if self._summary else closed)
+        early = StreamClosed("the stream was closed here before its end")
+        self._settle(None if self._summary else early)
 
     def check_alive(self) -> None:
         """Raise what ended the stream, if it ended before its time."""
@@ -156,8 +151,7 @@ class DurableConnection:
     def _check_open(self) -> None:
         self.check_alive()
         if self._settled or self._ended:
-            state = "closed" if self._settled else "ending"
-            raise StreamClosed(f"the stream is {state}, expected an open one")
+            raise StreamClosed("the stream has ended, expected an open one")
 
     async def _keep(self, data: memoryview) -> None:
         """Keep data until it is safe, waiting while there is no room."""
@@ -198,10 +192,11 @@ class DurableConnection:
             return
         if not self._told.news(message):
             return
-        if isinstance(message, Marker):
-            self._journal.answered(message.id)
-        elif isinstance(message, Summary):
-            self._summary = message
+        match message:
+            case Marker():
+                self._journal.answered(message.id)
+            case Summary():
+                self._summary = message
         if self._attempts:
             self._attempts.reset()
         self._deliver(message)
@@ -222,11 +217,6 @@ class DurableConnection:
 
     # Connections.
 
-    async def _dial(self, options: StreamOptions) -> Connection:
-        return await open_connection(
-            self._addresses.current, options, self._receive, open_timeout=self._open_timeout
-        )
-
     async def _supervise(self) -> None:
         try:
             while True:
@@ -245,17 +235,19 @@ class DurableConnection:
         if attempts is None or not failure.retryable or not self._journal.whole:
             raise failure
         if failure.code == "idle_timeout":
-            # The server wants us gone until there is something to say.
+            # The server wants us gone until there is something to say. It works well.
+            attempts.reset()
             self._stirred.clear()
-            await self._stirred.wait()
+            if not self._pending:
+                await self._stirred.wait()
         first, last = attempts.lost(failure), failure
         while (delay := attempts.next()) is not None:
-            self._addresses.advance()
+            self._dialler.addresses.advance()
             await asyncio.sleep(delay)
             saved = self.checkpoint
             position = saved.position if saved else self._start
             self._announcement = Reconnected(
-                self._addresses.current, first.code, attempts.made, position
+                self._dialler.addresses.current, first.code, attempts.made, position
             )
             resumed = replace(
                 self._options,
@@ -263,9 +255,9 @@ class DurableConnection:
                 reported_frames=self._told.frames,
             )
             try:
-                self._live = await self._dial(resumed)
+                self._live = await self._dialler.dial(resumed)
             except ClientError as error:
-                if not error.retryable and not isinstance(error, ConnectionFailed):
+                if not worth_another(error):
                     raise
                 last = error
                 continue
@@ -278,6 +270,14 @@ class DurableConnection:
             close_code=first.close_code,
             retryable=True,
         ) from last
+
+    @property
+    def _pending(self) -> bool:
+        """Is anything kept that the newest checkpoint does not cover?"""
+        step = self._live.protocol.bytes_per_sample
+        begin = step * (self.checkpoint.position if self.checkpoint else self._start)
+        items = list(self._journal.since(begin))
+        return any(isinstance(item, Control) or len(item) >= step for item in items)
 
     async def _replay(self, connection: Connection, position: int) -> None:
         try:

@@ -8,6 +8,7 @@
     ├── ProtocolViolation      the server sent what this protocol does not know
     └── ServerError            the server named an error: `code` says which
         ├── InvalidRequest     it will not take what was sent: change it
+        ├── NotAllowed         it wants an API key, or another one
         ├── ServerBusy         it has no room now: try again later
         ├── SessionExpired     the session sat idle or ran for too long
         └── ServerFault        it failed: not the caller's fault
@@ -24,6 +25,7 @@ __all__ = [
     "ConnectionLost",
     "InvalidArgument",
     "InvalidRequest",
+    "NotAllowed",
     "ProtocolViolation",
     "ServerBusy",
     "ServerError",
@@ -94,6 +96,10 @@ class InvalidRequest(ServerError):
     """The server will not take what was sent."""
 
 
+class NotAllowed(ServerError):
+    """The server wants an API key, or one that may do more."""
+
+
 class ServerBusy(ServerError):
     """The server has no room now."""
 
@@ -111,6 +117,11 @@ _BY_CODE: dict[str, type[ServerError]] = {
     "draining": ServerBusy,
     "sent_too_fast": ServerBusy,
     "slow_reader": ServerBusy,
+    "rate_limited": ServerBusy,
+    "quota_exceeded": ServerBusy,
+    "unauthorised": NotAllowed,
+    "forbidden": NotAllowed,
+    "origin_refused": NotAllowed,
     "idle_timeout": SessionExpired,
     "max_duration": SessionExpired,
     "token_expired": SessionExpired,
@@ -123,6 +134,7 @@ _BY_CODE: dict[str, type[ServerError]] = {
     "not_found": InvalidRequest,
     "method_not_allowed": InvalidRequest,
     "upload_too_big": InvalidRequest,
+    "audio_too_long": InvalidRequest,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surnn_client.messages import Chunk, EventMessage, Message
+from surnn_client.messages import Chunk, EventMessage, Message, Ready
 
 __all__ = ["Progress"]
 
@@ -10,18 +10,21 @@ __all__ = ["Progress"]
 class Progress:
     """Counts what the caller was told, and says what would come twice."""
 
-    def __init__(self, frames: int = 0, events: int = 0) -> None:
-        self.frames = frames
-        self.events = events
+    def __init__(self, ready: Ready) -> None:
+        self.frames = ready.frames
+        """The first one that no chunk has covered."""
+        self.events = ready.events
+        self._frame_rate = ready.model.sample_rate / ready.model.hop
 
     def news(self, message: Message) -> bool:
         """Count a message. Returns False when the caller had it before.
 
-        Events carry their number. Chunks are cut by the server, which is told how many frames
-        are known: where they begin and end is not the same on every connection.
+        Events carry their number. Chunks are cut by the server, which is told how far they came:
+        where they begin and end is not the same on every connection.
         """
         if isinstance(message, Chunk):
-            self.frames += message.frames
+            # Not the sum of their frames: samples that the server dropped have none.
+            self.frames = round(message.end * self._frame_rate)
         elif isinstance(message, EventMessage):
             if 0 < message.number <= self.events:
                 return False

@@ -92,6 +92,10 @@ class StreamProtocol:
         """Count bytes that were sent. Returns a message to send next, if any."""
         self._sent += count
         self._unreported_messages += 1
+        return self.probe()
+
+    def probe(self) -> str | None:
+        """A marker that asks how far the server is; None when that is not needed, or asked."""
         half_full = (
             self._sent - self._reported >= self._window // 2
             or self._unreported_messages >= _MAX_MESSAGES // 2

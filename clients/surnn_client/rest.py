@@ -14,6 +14,7 @@ from types import TracebackType
 import httpx
 
 from surnn_client.address import is_loopback, rest_url
+from surnn_client.credentials import headers
 from surnn_client.exceptions import InvalidRequest
 from surnn_client.requests import (
     File,
@@ -36,6 +37,7 @@ from surnn_client.scores import (
 
 __all__ = ["Client"]
 
+_OF_THE_FILE = {"invalid_audio", "audio_too_long"}
 Thresholds = Mapping[str, Mapping[str, float]]
 
 
@@ -45,14 +47,18 @@ class Client:
     Args:
         url: `http://host:port`; a stream's address works too.
         timeout: longest silence of the server, in seconds; scoring a long file is silent.
+        api_key: the environment's `SURNN_API_KEY` when None.
 
     Every call raises `ConnectionFailed`, `ConnectionLost`, `ServerError` or `ProtocolViolation`.
     """
 
-    def __init__(self, url: str, *, timeout: float | None = 600.0) -> None:
+    def __init__(
+        self, url: str, *, timeout: float | None = 600.0, api_key: str | None = None
+    ) -> None:
         self.url = rest_url(url)
         self._http = httpx.Client(
             base_url=self.url,
+            headers=headers(api_key),
             timeout=httpx.Timeout(timeout, connect=10.0),
             trust_env=not is_loopback(self.url),
         )
@@ -130,7 +136,7 @@ class Client:
                         yield _renamed(parse_score(line), batch)
         except InvalidRequest as error:
             # Of a single file the server tells what is wrong with it as its whole answer.
-            if len(batch) > 1 or error.code != "invalid_audio":
+            if len(batch) > 1 or error.code not in _OF_THE_FILE:
                 raise
             (file,) = batch.values()
             yield failed_score(file_name(file), params["model"], error.code, error.message)

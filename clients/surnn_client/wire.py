@@ -6,9 +6,9 @@ not find is a `ProtocolViolation`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 import orjson
 
@@ -31,9 +31,19 @@ from surnn_client.messages import (
     Summary,
     Warning_,
 )
+from surnn_client.options import (
+    PROTOCOL_VERSION,
+    Overflow,
+    Priority,
+    Report,
+    StreamOptions,
+    control,
+)
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "Overflow",
+    "Priority",
     "Report",
     "StreamOptions",
     "control",
@@ -44,39 +54,7 @@ __all__ = [
     "to_dict",
 ]
 
-PROTOCOL_VERSION = 1
-Report = Literal["events", "chunk", "frame"]
-
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """The fields of `start`. None leaves the choice to the server and the model."""
-
-    model: str = "vad"
-    encoding: str | None = None
-    """How bytes are read: pcm_s16le, pcm_f32le, mulaw, alaw, f32le, ..."""
-    sample_rate: int | None = None
-    channels: int | None = None
-    report: Report | None = None
-    report_interval_ms: float | None = None
-    thresholds: Mapping[str, Mapping[str, float]] | None = None
-    checkpoint_interval_s: float | None = None
-    resume: str | None = None
-    """The token of a checkpoint to go on from."""
-    reported_frames: int | None = None
-    """Frames of the stream whose chunks are known already."""
-
-    def start(self) -> str:
-        """The `start` message."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        return control("start", **given)
-
-
-def control(kind: str, **fields: object) -> str:
-    """A message of the client."""
-    return orjson.dumps({"type": kind, **fields}).decode()
 
 
 def parse(data: str | bytes) -> Message | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -21,6 +22,15 @@ _EXPECTED = "expected WAV, FLAC, Ogg, Opus, MP3, AIFF or AU"
 _SHORT_DATA = re.compile(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
 # Writers that cannot seek back leave a size like 0x7FFFFFFF or 0xFFFFFFFF: no promise at all.
 _UNKNOWN_SIZE = 0x7FFF_0000
+_MOST_PER_BYTE = 4096
+"""Samples, over all channels, that one byte of a file may stand for. Digital silence in FLAC
+comes to about 600."""
+_FREE_SAMPLES = 1 << 20
+"""However few bytes there are: too little work to matter."""
+_MOST_PER_BLOCK = 1 << 24
+"""Samples, over all channels, that are read at once whatever the header claims."""
+_UNKNOWN_LENGTH = 1 << 62
+"""From here on the number of samples means that the writer did not know it."""
 _PADDING = 8
 """Bytes of samples that may be missing: alignment that some writers leave out."""
 
@@ -56,7 +66,7 @@ class AudioFile:
         if f"{getattr(self._file, 'name', '')}".lower().endswith(".raw"):
             raise InvalidAudio(f"{self.name} is raw samples without a header, {_EXPECTED}")
         try:
-            sound = soundfile.SoundFile(self._file)
+            sound = soundfile.SoundFile(_Bytes(self._file))
         except soundfile.LibsndfileError as error:
             raise InvalidAudio(
                 f"{self.name} cannot be read as audio ({_reason(error)}): "
@@ -65,6 +75,7 @@ class AudioFile:
         try:
             if not sound.frames:
                 raise InvalidAudio(f"{self.name} holds no samples, expected at least one")
+            self._check_claim(sound)
             promised = _SHORT_DATA.search(sound.extra_info)
             if promised is not None:
                 expected, seen = int(promised[1]), int(promised[2])
@@ -76,6 +87,18 @@ class AudioFile:
             sound.close()
             raise
         return sound
+
+    def _check_claim(self, sound: soundfile.SoundFile) -> None:
+        """Refuse a header that promises more than its bytes can hold."""
+        place = self._file.tell()
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(place)
+        claimed = sound.frames * sound.channels
+        if sound.frames < _UNKNOWN_LENGTH and claimed > _FREE_SAMPLES + size * _MOST_PER_BYTE:
+            raise InvalidAudio(
+                f"{self.name} claims {sound.frames} samples in {sound.channels} channels, but has "
+                f"{size} bytes, expected at most {_MOST_PER_BYTE} samples for each"
+            )
 
     def _beginning(self) -> str:
         self._file.seek(0)
@@ -95,21 +118,25 @@ class AudioFile:
 
     @property
     def frames(self) -> int:
-        """Samples of each channel."""
-        return int(self._sound.frames)
+        """Samples of each channel; 0 where the writer did not know it, as in a recorded pipe."""
+        frames = int(self._sound.frames)
+        return frames if frames < _UNKNOWN_LENGTH else 0
 
     def blocks(self, seconds: float = 10.0) -> Iterator[Float32]:
         """The samples from the first to the last, in blocks [n, channels] at full scale 1.0.
 
         Raises `InvalidAudio` where the file turns out to be damaged or cut off.
         """
-        size = max(1, round(seconds * self.sample_rate))
+        size = round(seconds * self.sample_rate)
+        size = max(1, min(size, _MOST_PER_BLOCK // self.channels))
         done = 0
-        self._sound.seek(0)
-        while done < self.frames:
+        length = int(self._sound.frames)
+        while done < length:
             try:
+                if not done:
+                    self._sound.seek(0)
                 block: Float32 = self._sound.read(
-                    min(size, self.frames - done), dtype="float32", always_2d=True
+                    min(size, length - done), dtype="float32", always_2d=True
                 )
             except soundfile.LibsndfileError as error:
                 raise InvalidAudio(
@@ -125,7 +152,7 @@ class AudioFile:
             yield block
 
     def _length(self) -> str:
-        return f"{self.frames / self.sample_rate:.3f} s"
+        return f"{self.frames / self.sample_rate:.3f} s" if self.frames else "a whole file"
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -143,6 +170,28 @@ class AudioFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class _Bytes:
+    """A file as libsndfile wants it.
+
+    Damaged headers make it seek to places that do not exist. A Python file raises then, which
+    nobody could catch: libsndfile's calls come from C.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(max(0, size))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with contextlib.suppress(ValueError, OSError, OverflowError):
+            return self._file.seek(offset, whence)
+        return self._file.tell()  # where it was: libsndfile sees that it is not where it wanted
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:

@@ -23,6 +23,7 @@ def save(network: Network, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     weights = {name: w.detach().contiguous() for name, w in network.state_dict().items()}
     save_file(weights, directory / WEIGHTS_FILE)
+    (directory / WEIGHTS_FILE).chmod(0o644)  # safetensors gives it to its owner alone
     (directory / SPEC_FILE).write_text(network.spec.model_dump_json(indent=2) + "\n")
 
 

@@ -34,6 +34,11 @@ class Encoding(StrEnum):
         """Bytes of one sample of one channel."""
         return _WIDTH[self]
 
+    @property
+    def silence(self) -> bytes:
+        """One byte, which repeated means silence."""
+        return _SILENCE.get(self, b"\0")
+
 
 _WIDTH = {
     Encoding.PCM_S16LE: 2,
@@ -45,6 +50,9 @@ _WIDTH = {
     Encoding.ALAW: 1,
     Encoding.F32LE: 4,
 }
+
+
+_SILENCE = {Encoding.PCM_U8: b"\x80", Encoding.MULAW: b"\xff", Encoding.ALAW: b"\xd5"}
 
 
 def _mulaw_table() -> Float32:

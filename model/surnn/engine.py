@@ -6,6 +6,7 @@ stream remembers; `Engine.step` runs the waiting frames of many sessions in one 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,11 +56,13 @@ class Session:
         )
         self.detector = EventDetector(spec)
         self.frames = 0
-        """Frames computed so far."""
+        """Frames computed so far: `reported` ones and the model's lookahead."""
         self.updates = np.zeros(len(spec.layers), dtype=np.int64)
         """Neuron updates done so far in each layer [L]."""
         self.events = 0
         """Events found so far: what numbers them."""
+        self.missing = 0
+        """Frames that were skipped: time passed, nothing was computed."""
         self.config = config
 
     @property
@@ -74,8 +77,13 @@ class Session:
 
     @property
     def seconds(self) -> float:
-        """Length of the stream computed so far."""
-        return self.frames / self.spec.frame_rate
+        """Length of the stream reported so far."""
+        return self.reported / self.spec.frame_rate
+
+    @property
+    def reported(self) -> int:
+        """Frames that results have covered so far."""
+        return max(0, self.frames - self.spec.lookahead)
 
     def push(self, data: Samples) -> None:
         """Take in a chunk of any size (see `Ingest.push`)."""
@@ -96,27 +104,32 @@ class Session:
 
     def sparsity(self) -> Sparsity:
         """How much of the network the whole stream updated so far."""
-        return _sparsity(self.spec, self.updates, self.frames)
+        return _sparsity(self.spec, self.updates, self.frames - self.missing)
 
     def absorb(self, block: FrameBlock, compute_ms: float) -> ChunkResult:
-        """Turn what the runtime computed into a result."""
-        spec = self.spec
-        probs = probabilities(block.logits, spec.head)
+        """Turn what the runtime computed into a result.
+
+        What is computed in frame t answers for frame t - lookahead: the first frames of a stream
+        give results that cover nothing yet.
+        """
+        spec, computed = self.spec, len(block.logits)
+        early = max(0, spec.lookahead - self.frames)
+        probs = probabilities(block.logits[early:], spec.head)
         updates = block.opened.sum(axis=0, dtype=np.float64).astype(np.int64)
-        first, count = self.frames, len(probs)
-        self.frames += count
+        first = self.reported
+        self.frames += computed
         self.updates += updates
         events = self.detector.update(probs)
         self.events += len(events)
         hidden = np.array([layer.hidden for layer in spec.layers], np.float32)
         return ChunkResult(
             start=first / spec.frame_rate,
-            end=self.frames / spec.frame_rate,
+            end=self.reported / spec.frame_rate,
             first_frame=first,
             probs=probs,
-            open_rates=block.opened / hidden,
+            open_rates=block.opened[early:] / hidden,
             events=tuple(events),
-            sparsity=_sparsity(spec, updates, count),
+            sparsity=_sparsity(spec, updates, computed),
             compute_ms=compute_ms,
         )
 
@@ -168,6 +181,7 @@ class Engine:
             updates=tuple(session.updates.tolist()),
             spans=session.detector.memory(),
             resampler_phase=phase,
+            missing=session.missing,
         )
         return Snapshot(state, arrays | {f"state.{k}": v for k, v in states.items()})
 
@@ -197,18 +211,44 @@ class Engine:
                 kind, _, rest = name.rpartition(".")
                 (states if kind == "state" else own)[rest] = array
             session.ingest.remember(state.position, own, state.resampler_phase)
-            session.detector.remember(state.frames, state.spans)
             if len(state.updates) != len(session.updates):
                 raise InvalidSnapshot(
                     f"{len(state.updates)} layers, expected {len(session.updates)}"
                 )
             session.frames, session.events = state.frames, state.events
+            session.missing = state.missing
+            session.detector.remember(session.reported, state.spans)
             session.updates = np.array(state.updates, dtype=np.int64)
             self.pool.write(session.slot, states)
         except BaseException:
             self.close(session)
             raise
         return session
+
+    def skip(self, session: Session, samples: int) -> int:
+        """Let the time of so many lost samples pass, at the stream's own rate.
+
+        Whole frames cost nothing: the clock and the numbers go on, states stay as they are. What
+        is left of a frame is returned, to be filled with silence by the caller.
+
+        Raises `InvalidConfig` while frames wait: they come before the gap.
+        """
+        if session.ready:
+            raise InvalidConfig(f"{session.ready} frames wait, expected none before a gap")
+        spec, ingest = self.spec, session.ingest
+        # The fewest frames that are a whole number of samples at both rates.
+        step = spec.sample_rate // math.gcd(spec.sample_rate, spec.hop * ingest.sample_rate)
+        samples_per_step = step * spec.hop * ingest.sample_rate // spec.sample_rate
+        frames = samples // samples_per_step * step
+        if frames:
+            state = self.pool.read(session.slot)
+            state["t"] = np.asarray(int(state["t"]) + frames, dtype=np.int64)
+            self.pool.write(session.slot, state)
+            session.frames += frames
+            session.missing += frames
+            ingest.position += frames // step * samples_per_step
+            session.detector.remember(session.reported, session.detector.memory())
+        return samples % samples_per_step
 
     def close(self, session: Session) -> None:
         """Free the session's slot, at once. Closing twice is harmless."""

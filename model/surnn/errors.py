@@ -4,6 +4,7 @@
     ├── InvalidInput          what a caller sent cannot be used
     │   ├── InvalidConfig     a stream, event or training option is wrong
     │   ├── InvalidAudio      bytes, samples or a file are not what they claim to be
+    │   │   └── AudioTooLong  a file is longer than whoever scores it allows
     │   ├── InvalidShape      an array has the wrong shape or type
     │   └── InvalidSnapshot   saved bytes are not a session of this model
     ├── ModelError
@@ -19,6 +20,7 @@ name that the server sends to clients.
 """
 
 __all__ = [
+    "AudioTooLong",
     "CorruptModel",
     "InvalidAudio",
     "InvalidConfig",
@@ -57,6 +59,12 @@ class InvalidAudio(InvalidInput):
     """Bytes, samples or a file are not what they claim to be."""
 
     code = "invalid_audio"
+
+
+class AudioTooLong(InvalidAudio):
+    """A file is longer than whoever scores it allows."""
+
+    code = "audio_too_long"
 
 
 class InvalidShape(InvalidInput):

@@ -126,7 +126,7 @@ class Ingest:
             self._append(self._mix(samples))
 
     def finish(self) -> int:
-        """End the stream: flush the resampler, fill the last frame with zeros.
+        """End the stream: flush the resampler, fill the last frame and the lookahead with zeros.
 
         Returns how many bytes of a split sample were dropped.
         """
@@ -134,7 +134,7 @@ class Ingest:
             self.finished = True
             if self._resampler is not None:
                 self._store(self._resampler.flush())
-            missing = -self._pending_samples % self.spec.hop
+            missing = -self._pending_samples % self.spec.hop + self.spec.lookahead * self.spec.hop
             if missing:
                 self._store(np.zeros((missing, self.spec.channels), np.float32))
         return len(self._split)

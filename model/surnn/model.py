@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from surnn.encodings import Encoding
@@ -13,7 +14,10 @@ from surnn.runtimes.onnx import OnnxRuntime
 from surnn.spec import ModelSpec
 from surnn.stream import Stream
 
-__all__ = ["Model", "installed", "load", "locate"]
+__all__ = ["RUNTIMES", "Model", "installed", "load", "locate"]
+
+RUNTIMES = ("auto", "native", "onnx")
+"""Names that `load` takes for its runtime."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -83,9 +87,28 @@ def locate(name: str | Path) -> Path:
     )
 
 
-def load(name: str | Path = "vad") -> Model:
+def load(name: str | Path = "vad", runtime: str = "auto") -> Model:
     """Open a shipped model by name, or any surnn model by path.
 
-    Raises `UnknownModel`, or `CorruptModel` when the file is damaged or not a surnn model.
+    Args:
+        name: a shipped model, a model folder or an .onnx file.
+        runtime: `native` (compiled kernels that skip closed neurons; needs the `native` extra),
+            `onnx`, or `auto`: native where it is installed and the weights lie beside the graph.
+
+    Raises `UnknownModel`, `CorruptModel` when a file is damaged or not a surnn model,
+    `InvalidConfig` for an unknown runtime, `MissingDependency` when `native` is not installed.
     """
-    return Model(OnnxRuntime(locate(name)))
+    if runtime not in RUNTIMES:
+        raise InvalidConfig(f"runtime is {runtime!r}, expected one of {list(RUNTIMES)}")
+    path = locate(name)
+    if runtime == "native" or (runtime == "auto" and _can_run_natively(path.parent)):
+        from surnn.runtimes.native import NativeRuntime
+
+        return Model(NativeRuntime.open(path.parent))
+    return Model(OnnxRuntime(path))
+
+
+def _can_run_natively(directory: Path) -> bool:
+    return (directory / "model.safetensors").is_file() and all(
+        find_spec(package) for package in ("numba", "safetensors")
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 
 from surnn.engine import Engine, Session, StreamConfig
-from surnn.errors import InvalidAudio, SurnnError
+from surnn.errors import AudioTooLong, InvalidAudio, SurnnError
 from surnn.events import override_rules
 from surnn.recording import Recording, open_recording
 from surnn.sources import Source, source_name
@@ -17,6 +18,8 @@ from surnn.types import ChunkResult, Event, EventKind, Float32, Sparsity
 
 __all__ = ["FileError", "FileScan", "FileScore", "FrameTrack", "ScanOptions", "Segment"]
 
+_USUAL_VALUES_PER_SECOND = 96_000
+"""48 kHz in stereo: what decodes to more than this counts as longer."""
 _READ_SECONDS = 2.0
 """What is read at once: a few MB even of eight channels at the highest rate."""
 
@@ -86,6 +89,8 @@ class ScanOptions:
     frames: bool
     sample_rate: int | None
     """Of files that do not say."""
+    max_seconds: float | None = None
+    """Longer files are refused."""
 
     @classmethod
     def check(
@@ -94,10 +99,11 @@ class ScanOptions:
         thresholds: Mapping[str, Mapping[str, float]],
         frames: bool,
         sample_rate: int | None,
+        max_seconds: float | None = None,
     ) -> ScanOptions:
         """Options that suit the model. Raises `InvalidConfig`."""
         override_rules(spec, thresholds)
-        return cls(thresholds, frames, sample_rate)
+        return cls(thresholds, frames, sample_rate, max_seconds)
 
 
 class FileScan:
@@ -138,6 +144,22 @@ class FileScan:
             )
         )
         self._blocks = recording.blocks(_READ_SECONDS)
+        self._check_length(recording.frames or 0)
+
+    def _check_length(self, samples: int) -> None:
+        """Refuse what is too long, by its header or by what was read. Raises `AudioTooLong`."""
+        limit, session = self._options.max_seconds, self.session
+        if limit is None or session is None:
+            return
+        ingest = session.ingest
+        # Decoding costs by the sample: an absurd rate makes a short file a lot of work.
+        rate = max(ingest.sample_rate, 1)
+        work = max(1.0, rate * ingest.channels / _USUAL_VALUES_PER_SECOND)
+        if samples / rate * work > limit:
+            raise AudioTooLong(
+                f"{PurePath(self.file).name} lasts {samples / rate:.0f} s or more at {rate} Hz and "
+                f"{ingest.channels} channels, expected at most {limit:g} s"
+            )
 
     def fill(self, frames: int) -> None:
         """Read until this many frames wait to be computed, or to the end of the file."""
@@ -149,6 +171,7 @@ class FileScan:
                     session.finish()
                 else:
                     session.push(block)
+                    self._check_length(session.ingest.position)
         except SurnnError as error:
             self._fail(error)
         except OSError as error:

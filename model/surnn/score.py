@@ -69,6 +69,7 @@ def score_files(
     thresholds: Thresholds | None = None,
     frames: bool = False,
     sample_rate: int | None = None,
+    max_seconds: float | None = None,
     on_progress: Callable[[ScoreProgress], None] | None = None,
 ) -> Iterator[FileScore]:
     """Score files, each as soon as it is finished: short ones overtake long ones.
@@ -82,6 +83,7 @@ def score_files(
         frames: keep the probabilities and open rates of every frame.
         sample_rate: samples per second of files that do not say, such as tables; the model's
             own when None.
+        max_seconds: longer files are refused; None: no limit.
         on_progress: called after every step of the batch.
 
     A file that cannot be read or scored gives a `FileScore` with an `error` and disturbs no
@@ -89,7 +91,7 @@ def score_files(
     """
     if batch < 1:
         raise InvalidConfig(f"batch is {batch}, expected at least 1")
-    options = ScanOptions.check(model.spec, thresholds or {}, frames, sample_rate)
+    options = ScanOptions.check(model.spec, thresholds or {}, frames, sample_rate, max_seconds)
     return _run(Engine(model.runtime, capacity=batch), sources, batch, options, on_progress)
 
 

@@ -89,14 +89,14 @@ class _Npy:
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
             shape, fortran, self._dtype = read_header(file)
-        except (ValueError, KeyError):
+        except Exception:  # noqa: BLE001  numpy reads headers as Python, which fails in many ways
             raise InvalidAudio(f"{name} has no readable header, expected a .npy array") from None
         layout = f"{self._dtype} {list(shape)}" + (" in Fortran order" if fortran else "")
         if len(shape) not in (1, 2) or self._dtype.kind != "f" or (fortran and len(shape) == 2):
             raise InvalidAudio(f"{name} is {layout}, expected floats [n, channels] in C order")
         self.frames = int(shape[0])
         self.channels = int(shape[1]) if len(shape) == 2 else 1
-        if not self.frames or not self.channels:
+        if self.frames < 1 or self.channels < 1:
             raise InvalidAudio(f"{name} is {layout}, expected at least one sample")
         self._start = file.tell()
         held = file.seek(0, os.SEEK_END) - self._start

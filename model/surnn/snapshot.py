@@ -62,6 +62,8 @@ class StreamState(_Strict):
     updates: tuple[Count, ...]
     spans: tuple[SpanState, ...]
     resampler_phase: Count
+    missing: Count = 0
+    """Frames of lost samples that were passed over."""
 
 
 class _Array(_Strict):

@@ -213,6 +213,9 @@ class ModelSpec(_Frozen):
     layers: tuple[LayerSpec, ...] = Field(min_length=1)
     labels: tuple[str, ...] = Field(min_length=1)
     head: Head
+    lookahead: int = Field(
+        default=0, ge=0, le=100, description="Frames of the future that an answer waits for"
+    )
     threshold: float = Field(default=0.5, ge=0.0, le=1.0, description="For frame decisions")
     events: tuple[EventRule, ...] = ()
     licence: str = ""

@@ -33,7 +33,7 @@ class Stream:
 
     @property
     def seconds(self) -> float:
-        """Length of the stream computed so far."""
+        """Length of the stream reported so far."""
         return self._session.seconds
 
     @property
@@ -75,6 +75,6 @@ class Stream:
         results = []
         while self._session.ready:
             (result,) = self._engine.step([self._session], _BLOCK)
-            if result is not None:
+            if result is not None and result.frames:
                 results.append(result)
         return results

@@ -10,7 +10,8 @@ K  clock frequencies shared by the neurons of one layer
 C  classes: labels that the head scores
 
 A *frame* is one hop of input and the probabilities computed from it. Frame ``i`` covers the
-samples ``[i * hop, (i + 1) * hop)`` of the stream at the model's rate; no frame looks ahead.
+samples ``[i * hop, (i + 1) * hop)`` of the stream at the model's rate. Its answer comes once the
+model's ``lookahead`` further frames have arrived.
 """
 
 from __future__ import annotations

@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 import surnn
-from surnn_server.dependencies import service_of
+from surnn_server.access import AccessControl
+from surnn_server.dependencies import jobs_of, service_of
 from surnn_server.errors import add_handlers
-from surnn_server.routes import health, score, sessions, stream
+from surnn_server.jobs.office import Jobs
+from surnn_server.routes import health, jobs, score, sessions, stream, tokens, v2
 from surnn_server.routes import models as models_routes
 from surnn_server.service import Service
 from surnn_server.settings import Settings
@@ -39,24 +41,30 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=_lifespan,
     )
-    app.state.service = Service(settings or Settings(), models)
+    service = Service(settings or Settings(), models)
+    app.state.service = service
+    app.state.jobs = Jobs(service)
+    app.state.v2 = v2.V2(service)
     add_handlers(app)
-    for router in (
-        stream.router,
-        score.router,
-        models_routes.router,
-        sessions.router,
-        health.router,
-    ):
-        app.include_router(router)
+    app.add_middleware(
+        AccessControl,
+        authenticator=service.authenticator,
+        settings=service.settings,
+        metrics=service.metrics,
+    )
+    for module in (stream, tokens, score, jobs, models_routes, sessions, health, v2):
+        app.include_router(module.router)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    service = service_of(app)
+    service, kept = service_of(app), jobs_of(app)
     await service.start()
     try:
+        await kept.start()
         yield
     finally:
+        # First: jobs are computed by what the service stops.
+        await kept.stop()
         await service.stop()

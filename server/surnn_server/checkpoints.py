@@ -73,4 +73,4 @@ class Checkpoints:
             return None
         self.taken += 1
         line.saved_position = session.ingest.position
-        return Checkpointed(token, session.ingest.position, session.frames, session.events)
+        return Checkpointed(token, session.ingest.position, session.reported, session.events)

@@ -18,8 +18,10 @@ class CloseCode(IntEnum):
     INVALID_DATA = 1007
     TOO_BIG = 1009
     INTERNAL = 1011
+    POLICY = 1008
     TRY_LATER = 1013
     INVALID_CONFIG = 4000
+    UNAUTHORISED = 4001
     UNKNOWN_MODEL = 4004
     TOKEN_EXPIRED = 4008
     SENT_TOO_FAST = 4029
@@ -50,14 +52,22 @@ class ErrorCode(StrEnum):
     INVALID_TOKEN = "invalid_token"
     TOKEN_EXPIRED = "token_expired"
     WRONG_MODEL = "wrong_model"
+    UNAUTHORISED = "unauthorised"
+    FORBIDDEN = "forbidden"
+    ORIGIN_REFUSED = "origin_refused"
+    RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
     # Of REST only.
     INVALID_REQUEST = "invalid_request"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
     UPLOAD_TOO_BIG = "upload_too_big"
-    UNAUTHORISED = "unauthorised"
-    FORBIDDEN = "forbidden"
+    INVALID_ARCHIVE = "invalid_archive"
+    UNKNOWN_JOB = "unknown_job"
+    NOT_FINISHED = "not_finished"
+    STORAGE_FULL = "storage_full"
+    AUDIO_TOO_LONG = "audio_too_long"
 
     @property
     def close(self) -> CloseCode:
@@ -98,6 +108,11 @@ _CLOSE = {
     ErrorCode.INVALID_TOKEN: CloseCode.UNKNOWN_MODEL,
     ErrorCode.WRONG_MODEL: CloseCode.UNKNOWN_MODEL,
     ErrorCode.TOKEN_EXPIRED: CloseCode.TOKEN_EXPIRED,
+    ErrorCode.UNAUTHORISED: CloseCode.UNAUTHORISED,
+    ErrorCode.FORBIDDEN: CloseCode.POLICY,
+    ErrorCode.ORIGIN_REFUSED: CloseCode.POLICY,
+    ErrorCode.RATE_LIMITED: CloseCode.TRY_LATER,
+    ErrorCode.QUOTA_EXCEEDED: CloseCode.TRY_LATER,
 }
 
 _STATUS = {
@@ -109,13 +124,21 @@ _STATUS = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.NOT_ACCEPTABLE: 406,
     ErrorCode.UPLOAD_TOO_BIG: 413,
+    ErrorCode.INVALID_ARCHIVE: 422,
+    ErrorCode.UNKNOWN_JOB: 404,
+    ErrorCode.NOT_FINISHED: 409,
+    ErrorCode.STORAGE_FULL: 507,
+    ErrorCode.AUDIO_TOO_LONG: 413,
+    ErrorCode.UNAUTHORISED: 401,
+    ErrorCode.FORBIDDEN: 403,
+    ErrorCode.ORIGIN_REFUSED: 403,
+    ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.QUOTA_EXCEEDED: 429,
     ErrorCode.AT_CAPACITY: 503,
     ErrorCode.DRAINING: 503,
     ErrorCode.INVALID_TOKEN: 422,
     ErrorCode.WRONG_MODEL: 409,
     ErrorCode.TOKEN_EXPIRED: 410,
-    ErrorCode.UNAUTHORISED: 401,
-    ErrorCode.FORBIDDEN: 403,
 }
 
 _RETRYABLE = {
@@ -123,6 +146,8 @@ _RETRYABLE = {
     ErrorCode.AT_CAPACITY,
     ErrorCode.INTERNAL,
     ErrorCode.SLOW_READER,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.QUOTA_EXCEEDED,
 }
 _SUSPENDING = {ErrorCode.DRAINING, ErrorCode.IDLE_TIMEOUT, ErrorCode.MAX_DURATION}
 
@@ -135,12 +160,16 @@ _SURNN = {
 
 
 class Refusal(Exception):
-    """What a client asked for cannot be done; ends its stream or request with an error."""
+    """What a client asked for cannot be done; ends its stream or request with an error.
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    `retry_after`: seconds after which it may be worth another try.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 def code_of(error: SurnnError) -> ErrorCode:

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from surnn_server import replies
+from surnn_server.apikeys import KeyLimits, Scope
+from surnn_server.auth import Principal
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
 from surnn_server.lines import Checkpointed, Computed, Ended, Failed, Opened, Output, Suspended
 from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
+from surnn_server.places import Place
 from surnn_server.protocol import Dialogue, Phase
-from surnn_server.resumption import resumption
+from surnn_server.quotas import Quota
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
+from surnn_server.timers import Timer, Timers
 
 __all__ = ["Close", "Connection"]
 
 log = logging.getLogger(__name__)
 
 _CLIENT_GONE = "client_gone"
-
-
-class _Timer(Enum):
-    IDLE = auto()
-    DURATION = auto()
-    LAST_MESSAGES = auto()
-    SUSPENSION = auto()
+_LOOK_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +49,39 @@ class Connection:
     Args:
         service: admits the session.
         cut: called when the client does not read the last messages: drop the connection.
+        principal: who the client is, and what it may use.
     """
 
-    def __init__(self, service: Service, cut: Callable[[], None]) -> None:
+    def __init__(
+        self, service: Service, cut: Callable[[], None], principal: Principal | None = None
+    ) -> None:
         self.id = uuid.uuid4().hex
         self._service = service
         self._settings = service.settings
         self._cut = cut
+        self._principal = principal or Principal("", frozenset(Scope), Quota(KeyLimits()))
         self._dialogue = Dialogue(service.settings.max_message_bytes)
         self._session: StreamSession | None = None
+        self._place: Place
         self._failure: Failed | None = None
+        self._retry_after: float | None = None
         self._suspension: Failed | None = None
         """Why the session is being saved and given up."""
         self._token: Checkpointed | None = None
         """Goes with the failure."""
         self._over: str | None = None
         self._wake = asyncio.Event()
+        self._read = asyncio.Event()
         self._seq = 0
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
-        self._timers: dict[_Timer, asyncio.TimerHandle] = {}
+        self._timers = Timers()
         if self._settings.idle_timeout_s:
-            self._after(_Timer.IDLE, self._settings.idle_timeout_s, self._check_idle)
+            self._timers.after(Timer.IDLE, self._settings.idle_timeout_s, self._check_idle)
+        self._span = service.tracer.start_span(
+            "surnn.connection", attributes={"surnn.session": self.id}
+        )
+        self._log = logging.LoggerAdapter(log, {"session": self.id})
         service.connected(self)
 
     # From the client.
@@ -87,11 +96,21 @@ class Connection:
         if self._hears():
             self._guarded(lambda: self._take(data))
 
+    async def room(self) -> None:
+        """Wait while the client's next message should not be read."""
+        while self._over is None and self._session is not None and self._session.blocked:
+            self._heard = self._loop.time()
+            self._read.clear()
+            # Not every step of the worker has an output that would wake us.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
+                    await self._read.wait()
+
     def gone(self) -> None:
         """The connection is over, however it ended. Calling it again is harmless."""
         self._finish(_CLIENT_GONE)
-        for timer in self._timers.values():
-            timer.cancel()
+        self._timers.cancel()
+        self._span.end()
         self._service.disconnected(self)
 
     # To the client.
@@ -109,40 +128,42 @@ class Connection:
                     yield Close(CloseCode.DONE, "")
                     return
             if self._failure is not None:
-                failure = self._failure
-                yield self._encode(replies.error(failure.code, failure.message, self._token))
+                failed = self._failure
+                yield self._encode(
+                    replies.error(failed.code, failed.message, self._retry_after, self._token)
+                )
                 yield Close(self._failure.code.close, self._failure.code.value)
                 return
             self._wake.clear()
             await self._wake.wait()
 
-    def fail(self, code: ErrorCode, message: str) -> None:
+    def fail(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
         """End the session with an error, with a token where it can go on. The first counts."""
         if self._failure is not None or self._over is not None:
             return
-        if code.suspends and self._session is not None:
-            if self._suspension is None:
-                self._suspension = Failed(code, message)
-                self._session.suspend()
-                # The worker may be stuck, and a server that ends cannot wait for it.
-                limit = self._settings.close_timeout_s
-                self._after(_Timer.SUSPENSION, limit, lambda: self._fail(code, message))
-            return
-        self._fail(code, message)
+        if not code.suspends or self._session is None:
+            self._fail(code, message, retry_after)
+        elif self._suspension is None:
+            self._suspension = Failed(code, message)
+            self._session.suspend()
+            # The worker may be stuck, and a server that ends cannot wait for it.
+            limit = self._settings.close_timeout_s
+            self._timers.after(Timer.SUSPENSION, limit, lambda: self._fail(code, message))
 
     @property
     def session(self) -> StreamSession | None:
         """The session, while it lives."""
         return self._session if self._over is None else None
 
-    def _fail(self, code: ErrorCode, message: str) -> None:
+    def _fail(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
         if self._failure is not None or self._over is not None:
             return
         self._failure = Failed(code, message)
+        self._retry_after = retry_after
         self._service.metrics.error(code)
         if self._session is None:
             self._service.metrics.rejected.labels(code.value).inc()
-            log.info("connection %s refused: %s: %s", self.id, code.value, message)
+            self._log.info("connection %s refused: %s: %s", self.id, code.value, message)
         self._finish(code.value)
         self._expect_progress()
 
@@ -154,14 +175,16 @@ class Connection:
         try:
             action()
         except Refusal as refusal:
-            self.fail(refusal.code, refusal.message)
-        except Exception:
-            log.exception("connection %s failed", self.id)
+            self.fail(refusal.code, refusal.message, refusal.retry_after)
+        except Exception:  # noqa: BLE001  logged, and told to the client
+            self._log.exception("connection %s failed", self.id)
             self.fail(ErrorCode.INTERNAL, "the server failed to handle a message")
 
     def _take(self, data: bytes) -> None:
         self._dialogue.binary(data)
-        self._streaming.data(data)
+        session = self._streaming
+        self._principal.quota.audio(session.seconds(data))
+        session.data(data)
 
     def _obey(self, message: ClientMessage) -> None:
         match message:
@@ -180,44 +203,33 @@ class Connection:
         return self._session
 
     def _start(self, start: Start) -> None:
-        service = self._service
-        service.check_accepting()
-        resumed = resumption(start, service.sealer, service.fingerprints)
-        worker = service.admit(resumed.model if resumed else start.model)
-        try:
+        place = Place(self._service, self._principal, start)
+        with place.taking():
             self._session = StreamSession(
-                worker,
-                start,
-                self._settings,
-                self._arrived,
-                resumed.snapshot if resumed else None,
+                place.worker, start, self._settings, self._arrived, self.id, place.snapshot
             )
-        except BaseException:
-            self._service.leave()
-            raise
-        name = worker.spec.name
-        self._service.metrics.started.labels(name).inc()
-        self._service.metrics.active.labels(name).inc()
-        if resumed:
-            self._service.metrics.resumed.labels(name).inc()
+        self._place = place
         if self._settings.max_session_s:
-            self._after(_Timer.DURATION, self._settings.max_session_s, self._reached_max_duration)
-        log.info("session %s %s: model %s", self.id, "resumed" if resumed else "started", name)
+            self._timers.after(
+                Timer.DURATION, self._settings.max_session_s, self._reached_max_duration
+            )
+        self._span.set_attribute("surnn.model", place.name)
+        how = "resumed" if place.snapshot else "started"
+        self._log.info("session %s %s: model %s", self.id, how, place.name)
 
     def _finish(self, reason: str) -> None:
         """Free what the session holds."""
         if self._over is not None:
             return
         self._over = reason
+        self._span.set_attribute("surnn.reason", reason)
         self._wake.set()
+        self._read.set()
         if self._session is None:
             return
         self._session.close()
-        self._service.leave()
-        name = self._session.spec.name
-        self._service.metrics.active.labels(name).dec()
-        self._service.metrics.ended.labels(name, reason).inc()
-        log.info("session %s ended: %s", self.id, reason)
+        self._place.leave(reason)
+        self._log.info("session %s ended: %s", self.id, reason)
 
     def _arrived(self) -> None:
         """The worker answered."""
@@ -241,19 +253,12 @@ class Connection:
             )
             session.outbox.clear()
         self._wake.set()
+        self._read.set()
 
     def _frames(self, session: StreamSession, output: Output) -> list[str]:
         now = time.perf_counter()
         if isinstance(output, Opened):
-            opened = replies.ready(
-                self.id,
-                session.spec,
-                session.config,
-                self._settings,
-                checkpoint_interval_s=session.checkpoint_interval_s,
-                resumed=session.resumed,
-            )
-            return [self._encode(opened)]
+            return [self._encode(session.ready(self.id))]
         if isinstance(output, Computed):
             session.latency.observe(now - output.arrived)
         return [self._encode(message) for message in session.messages(output, now)]
@@ -265,11 +270,6 @@ class Connection:
 
     # The clock.
 
-    def _after(self, timer: _Timer, seconds: float, action: Callable[[], None]) -> None:
-        if timer in self._timers:
-            self._timers[timer].cancel()
-        self._timers[timer] = self._loop.call_later(seconds, action)
-
     def _check_idle(self) -> None:
         if self._dialogue.phase is Phase.ENDED:
             return
@@ -278,7 +278,7 @@ class Connection:
         if silence >= limit:
             self.fail(ErrorCode.IDLE_TIMEOUT, f"nothing was sent for {limit:g} s")
         else:
-            self._after(_Timer.IDLE, limit - silence, self._check_idle)
+            self._timers.after(Timer.IDLE, limit - silence, self._check_idle)
 
     def _reached_max_duration(self) -> None:
         limit = self._settings.max_session_s
@@ -290,9 +290,9 @@ class Connection:
 
         def check() -> None:
             if self._seq == seq:
-                log.info("connection %s cut: its last messages are not read", self.id)
+                self._log.info("connection %s cut: its last messages are not read", self.id)
                 self._cut()
             else:
                 self._expect_progress()
 
-        self._after(_Timer.LAST_MESSAGES, self._settings.close_timeout_s, check)
+        self._timers.after(Timer.LAST_MESSAGES, self._settings.close_timeout_s, check)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -19,7 +20,7 @@ __all__ = ["ErrorBody", "add_handlers", "error_response", "responses"]
 
 log = logging.getLogger(__name__)
 
-_RETRY_AFTER_S = 5
+_RETRY_AFTER_S = 5.0
 _CLIENT_CLOSED_REQUEST = 499
 
 
@@ -45,14 +46,21 @@ _EXAMPLES = {
     ErrorCode.INVALID_REQUEST: "files is None, field required",
     ErrorCode.NOT_ACCEPTABLE: "format is 'xml', expected one of ['json', 'ndjson', 'csv']",
     ErrorCode.UPLOAD_TOO_BIG: "body of 2000000000 bytes, expected at most 536870912",
+    ErrorCode.INVALID_ARCHIVE: "a.zip holds '../a.wav', expected names inside the archive",
+    ErrorCode.UNKNOWN_JOB: "no job '17', expected one that was not deleted and has not expired",
+    ErrorCode.NOT_FINISHED: "job is running, expected it to be done, or partial=true",
+    ErrorCode.STORAGE_FULL: "the disk for jobs is full, expected free space",
     ErrorCode.AT_CAPACITY: "all sessions are taken, try again later",
     ErrorCode.DRAINING: "the server is shutting down, try another or later",
     ErrorCode.INTERNAL: "the server failed to handle the request",
     ErrorCode.INVALID_TOKEN: "token was not sealed by this service, or was changed since",
     ErrorCode.TOKEN_EXPIRED: "token was sealed 90000 s ago, expected at most 86400 s",
     ErrorCode.WRONG_MODEL: "token belongs to weights 1f…, expected those of one of ['vad']",
-    ErrorCode.UNAUTHORISED: "admin key is missing, expected 'Authorization: Bearer ...'",
-    ErrorCode.FORBIDDEN: "sessions are closed here: this server was given no admin_key",
+    ErrorCode.UNAUTHORISED: "no API key, expected 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+    ErrorCode.FORBIDDEN: "scopes are ['stream'], expected 'admin'",
+    ErrorCode.RATE_LIMITED: "more than 60 requests in a minute, expected the next one in 0.8 s",
+    ErrorCode.QUOTA_EXCEEDED: "more than 3600 seconds of audio in an hour, expected none for 9 s",
+    ErrorCode.AUDIO_TOO_LONG: "a.flac lasts 90000 s or more, expected at most 86400 s",
 }
 
 
@@ -75,9 +83,19 @@ def responses(*codes: ErrorCode) -> dict[int | str, dict[str, Any]]:
     return described
 
 
-def error_response(code: ErrorCode, message: str, status: int | None = None) -> JSONResponse:
+def error_response(
+    code: ErrorCode,
+    message: str,
+    status: int | None = None,
+    *,
+    retry_after: float | None = None,
+) -> JSONResponse:
     """The response that tells a client about an error."""
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if code.status == 503 else None
+    headers = {}
+    if code.status in (429, 503):
+        headers["Retry-After"] = str(math.ceil(retry_after or _RETRY_AFTER_S))
+    if code.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(
         {"error": {"code": code.value, "message": message}},
         status_code=status or code.status,
@@ -97,7 +115,7 @@ def add_handlers(app: FastAPI) -> None:
 
 async def _refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    return error_response(error.code, error.message)
+    return error_response(error.code, error.message, retry_after=error.retry_after)
 
 
 async def _surnn_error(request: Request, error: Exception) -> JSONResponse:

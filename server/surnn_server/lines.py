@@ -6,6 +6,7 @@ the loop puts items in and may hang up; the worker takes items out and answers w
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from surnn import ChunkResult, Event, Sparsity
 from surnn.engine import Session, StreamConfig
 from surnn.snapshot import Snapshot
 from surnn_server.codes import ErrorCode
+from surnn_server.saved import Checkpointed, Suspended
+from surnn_server.scheduling import Priority
 
 __all__ = [
     "Checkpointed",
@@ -25,13 +28,16 @@ __all__ = [
     "Failed",
     "FlushAt",
     "Flushed",
+    "Gap",
     "Item",
     "Line",
     "LineState",
     "MarkAt",
     "Marked",
+    "Notice",
     "Opened",
     "Output",
+    "Skipped",
     "Suspended",
 ]
 
@@ -67,7 +73,16 @@ class EndOfStream:
     arrived: float
 
 
-Item = Data | MarkAt | FlushAt | EndOfStream
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples that were dropped: their time passes all the same."""
+
+    size: int
+    """Bytes."""
+    arrived: float
+
+
+Item = Data | Gap | MarkAt | FlushAt | EndOfStream
 
 
 # Outputs: from the worker to the loop, in the order of the items that caused them.
@@ -106,25 +121,6 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpointed:
-    """The session was saved as it stands after all outputs so far."""
-
-    token: str
-    position: int
-    """Samples taken in: what comes next is this sample."""
-    frames: int
-    events: int
-
-
-@dataclass(frozen=True, slots=True)
-class Suspended:
-    """The session was given up while it is whole, and its slot is free."""
-
-    checkpoint: Checkpointed | None
-    """None: it could not be saved."""
-
-
-@dataclass(frozen=True, slots=True)
 class Ended:
     """The stream is complete, and its slot is free."""
 
@@ -146,7 +142,35 @@ class Failed:
     message: str
 
 
-Output = Opened | Computed | Marked | Flushed | Checkpointed | Suspended | Ended | Failed
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A gap was passed over."""
+
+    first_sample: int
+    """At the stream's own rate."""
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the client should know; made by the loop."""
+
+    code: str
+    message: str
+
+
+Output = (
+    Opened
+    | Computed
+    | Skipped
+    | Notice
+    | Marked
+    | Flushed
+    | Checkpointed
+    | Suspended
+    | Ended
+    | Failed
+)
 
 
 class LineState(Enum):
@@ -166,11 +190,16 @@ class Line:
         self,
         config: StreamConfig,
         deliver: Callable[[Sequence[Output]], None],
+        priority: Priority = Priority.NORMAL,
+        id: str = "",
         *,
         snapshot: Snapshot | None = None,
         checkpoint_interval_s: float = 0.0,
     ) -> None:
         self.config = config
+        self.priority = priority
+        self.id = id
+        """Names the session in logs."""
         self.snapshot = snapshot
         """Where the session goes on, if it does not begin; the configuration is then the same."""
         self.checkpoint_interval_s = checkpoint_interval_s
@@ -185,8 +214,12 @@ class Line:
         self.suspending = False
         """Take in nothing more: save the session and free its slot."""
         self.accepted_bytes = 0
+        self.dropped_bytes = 0
+        """Of these, what `drop_oldest` took back."""
         # A deque's append and popleft are atomic: each side owns one end.
         self.inbox: deque[Item] = deque()
+        # Held by whoever takes from the front: the worker, or the loop when it drops.
+        self.front = threading.Lock()
         # Written by the worker.
         self.state = LineState.NEW
         self.session: Session | None = None
@@ -213,7 +246,46 @@ class Line:
     @property
     def waiting_bytes(self) -> int:
         """Bytes that have not reached the session."""
-        return self.accepted_bytes - self.pushed_bytes
+        return self.accepted_bytes - self.dropped_bytes - self.pushed_bytes
+
+    def take(self, item: Item, rest: Item | None = None) -> bool:
+        """Take the item from the front of the inbox, unless it was dropped meanwhile.
+
+        What is left of it goes back to the front.
+        """
+        with self.front:
+            if not self.inbox or self.inbox[0] is not item:
+                return False
+            self.inbox.popleft()
+            if rest is not None:
+                self.inbox.appendleft(rest)
+            if isinstance(item, Data):
+                left = len(rest.payload) if isinstance(rest, Data) else 0
+                # Counted first: the loop may see these bytes as taken too early, never twice.
+                self.pushed_bytes += len(item.payload) - left
+            return True
+
+    def drop_oldest(self, size: int) -> int:
+        """Turn the oldest messages of samples into gaps, until at least `size` bytes are gone.
+
+        Returns how many are. Markers keep their places.
+        """
+        dropped = 0
+        kept: list[Item] = []
+        with self.front:
+            while dropped < size and self.inbox:
+                item = self.inbox.popleft()
+                if isinstance(item, Data):
+                    dropped += len(item.payload)
+                    item = Gap(len(item.payload), item.arrived)
+                last = kept[-1] if kept else None
+                if isinstance(item, Gap) and isinstance(last, Gap):
+                    kept[-1] = Gap(last.size + item.size, last.arrived)
+                else:
+                    kept.append(item)
+            self.inbox.extendleft(reversed(kept))
+            self.dropped_bytes += dropped
+        return dropped
 
     @property
     def waiting_frames(self) -> int:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from surnn import Encoding
 from surnn_server.codes import ErrorCode, Refusal
+from surnn_server.scheduling import Priority
 
 __all__ = [
     "ClientMessage",
@@ -16,6 +17,7 @@ __all__ = [
     "Flush",
     "Keepalive",
     "Marker",
+    "Overflow",
     "Report",
     "Start",
     "parse",
@@ -28,6 +30,17 @@ class Report(StrEnum):
     EVENTS = "events"
     CHUNK = "chunk"
     FRAME = "frame"
+
+
+class Overflow(StrEnum):
+    """What happens to samples that there is no room for."""
+
+    ERROR = "error"
+    """The stream ends with `sent_too_fast`."""
+    DROP_OLDEST = "drop_oldest"
+    """What has waited longest becomes a gap; its time passes."""
+    BLOCK = "block"
+    """Nothing more is read until there is room: the network pushes back."""
 
 
 class _Message(BaseModel):
@@ -49,12 +62,14 @@ class Start(_Message):
     report: Report = Report.CHUNK
     report_interval_ms: float = Field(default=0.0, ge=0.0, le=3_600_000.0)
     thresholds: dict[str, dict[str, float]] = Field(default_factory=dict)
+    overflow: Overflow = Overflow.ERROR
+    priority: Priority = Priority.NORMAL
     checkpoint_interval_s: float | None = Field(default=None, ge=0.0, le=86_400.0)
     """None: the server's. 0: no checkpoints."""
     resume: str | None = None
     """The token of a checkpoint: go on from there."""
     reported_frames: int = Field(default=0, ge=0)
-    """Frames from the start of the stream whose chunks the client has already."""
+    """The first frame that no chunk of the client's has covered."""
 
 
 class Marker(_Message):

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from surnn import ChunkResult, ModelSpec
 from surnn_server.codes import ErrorCode
 
-__all__ = ["Metrics", "ModelMetrics"]
+__all__ = ["Latency", "Metrics", "ModelMetrics"]
 
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -72,8 +72,43 @@ class Metrics:
             buckets=_RATES,
             registry=r,
         )
+        self.late = Counter(
+            "surnn_results_late", "Results that came too late", ["model"], registry=r
+        )
+        self.dropped = Counter(
+            "surnn_dropped_seconds", "Stream time dropped unheard", ["model"], registry=r
+        )
+        self.load_share = Gauge(
+            "surnn_load_share", "Share of time spent computing", ["model"], registry=r
+        )
+        self.turn_wait = Gauge(
+            "surnn_turn_wait_seconds", "Wait of streams for their turn", ["model"], registry=r
+        )
+        self.admitting = Gauge(
+            "surnn_admitting", "1: new streams may come, 0: too much load", ["model"], registry=r
+        )
+        self.version = Gauge(
+            "surnn_model_info", "1 for each version in use", ["model", "version"], registry=r
+        )
+        self.reloads = Counter(
+            "surnn_model_loads", "Models taken from the models folder", ["outcome"], registry=r
+        )
         self.files = Counter(
             "surnn_files_scored", "Files scored over REST", ["model", "outcome"], registry=r
+        )
+        self.jobs = Gauge("surnn_jobs_waiting", "Jobs that wait or run", registry=r)
+        self.jobs_ended = Counter(
+            "surnn_jobs_ended", "Jobs that ended", ["model", "outcome"], registry=r
+        )
+        self.inferred = Counter(
+            "surnn_infer_requests", "Requests to /v2", ["model", "outcome"], registry=r
+        )
+        self.infer_seconds = Histogram(
+            "surnn_infer_seconds",
+            "Time of a request to /v2",
+            ["model"],
+            buckets=_SECONDS,
+            registry=r,
         )
 
     def render(self) -> bytes:
@@ -84,15 +119,40 @@ class Metrics:
         """An error was sent to a client."""
         self.errors.labels(code.value).inc()
 
+    def infer(self, model: str, outcome: str, seconds: float) -> None:
+        """A request to /v2 was answered or refused."""
+        self.inferred.labels(model, outcome).inc()
+        self.infer_seconds.labels(model).observe(seconds)
+
+
+class Latency:
+    """From data to result; what takes too long is counted."""
+
+    def __init__(self, seconds: Histogram, late: Counter, late_after_s: float) -> None:
+        self._seconds = seconds
+        self._late = late
+        self._late_after_s = late_after_s
+
+    def observe(self, seconds: float) -> None:
+        """A result was sent."""
+        self._seconds.observe(seconds)
+        if seconds > self._late_after_s:
+            self._late.inc()
+
 
 class ModelMetrics:
     """The metrics of one model: its labels are looked up once, not for every result."""
 
-    def __init__(self, metrics: Metrics, spec: ModelSpec, capacity: int) -> None:
+    def __init__(
+        self, metrics: Metrics, spec: ModelSpec, capacity: int, late_after_s: float = 0.25
+    ) -> None:
         name = spec.name
         metrics.capacity.labels(name).set(capacity)
         self.slots = metrics.slots.labels(name)
-        self.latency = metrics.latency.labels(name)
+        self.latency = Latency(
+            metrics.latency.labels(name), metrics.late.labels(name), late_after_s
+        )
+        self.dropped = metrics.dropped.labels(name)
         self.checkpoints = metrics.checkpoints.labels(name)
         self._batch = metrics.batch.labels(name)
         self._step = metrics.step.labels(name)

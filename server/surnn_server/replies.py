@@ -72,7 +72,7 @@ def ready(
         },
         "resumed": resumed is not None,
         "position": resumed.position if resumed else 0,
-        "frames": resumed.frames if resumed else 0,
+        "frames": max(0, resumed.frames - spec.lookahead) if resumed else 0,
         "events": resumed.events if resumed else 0,
         "limits": {
             "max_message_bytes": settings.max_message_bytes,
@@ -124,15 +124,22 @@ def checkpoint(item: Checkpointed) -> Reply:
     }
 
 
-def error(code: ErrorCode, message: str, saved: Checkpointed | None = None) -> Reply:
+def error(
+    code: ErrorCode,
+    message: str,
+    retry_after: float | None = None,
+    saved: Checkpointed | None = None,
+) -> Reply:
     """The session is over, and goes on from `saved` if the client wants that; a close follows."""
-    reply = {
+    reply: Reply = {
         "type": "error",
         "seq": 0,
         "code": code.value,
         "message": message,
         "retryable": code.retryable or saved is not None,
     }
+    if retry_after is not None:
+        reply["retry_after_s"] = round(retry_after, 3)
     if saved is not None:
         reply |= checkpoint(saved) | {"type": "error"}
     return reply

@@ -27,7 +27,7 @@ class Reporter:
         report: how much is told.
         interval_ms: least stream time of a chunk.
         events: of the stream before this connection.
-        reported_frames: of the stream that the client has chunks of already.
+        reported_frames: the first frame that no chunk of the client's has covered.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Reporter:
 
     def flush(self) -> list[Reply]:
         """The chunk that is being merged, whatever it covers."""
-        if not self._merged:
-            return []
+        if not self._merged_frames:
+            return []  # nothing yet, or only frames that wait for the model's lookahead
         items, self._merged, self._merged_frames = self._merged, [], 0
         return [self._chunk(items)]
 

@@ -15,7 +15,7 @@ from surnn.score import FileScore, ScoreProgress, score_files
 from surnn.sources import Source
 from surnn_server.codes import ErrorCode, Refusal
 
-__all__ = ["ScoreJob", "ScoreJobs"]
+__all__ = ["Cancelled", "ScoreJob", "ScoreJobs"]
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _FILES_SIDE_BY_SIDE = 8
 _END = object()
 
 
-class _Cancelled(Exception):
+class Cancelled(Exception):
     """Nobody waits for the scores any more."""
 
 
@@ -37,9 +37,12 @@ class ScoreJob:
         sources: Sequence[Source],
         thresholds: dict[str, dict[str, float]],
         sample_rate: int | None,
+        max_seconds: float | None = None,
     ) -> None:
         self._pool = pool
         self._cancelled = threading.Event()
+        self.progress: ScoreProgress | None = None
+        """How far it has come, as of the newest block."""
         self._running: asyncio.Future[Any] | None = None
         self._scores = _closable(
             score_files(
@@ -48,6 +51,7 @@ class ScoreJob:
                 batch=min(_FILES_SIDE_BY_SIDE, len(sources)),
                 thresholds=thresholds,
                 sample_rate=sample_rate,
+                max_seconds=max_seconds,
                 on_progress=self._check,
             )
         )
@@ -84,8 +88,9 @@ class ScoreJob:
         return await asyncio.shield(running)
 
     def _check(self, progress: ScoreProgress) -> None:
+        self.progress = progress
         if self._cancelled.is_set():
-            raise _Cancelled
+            raise Cancelled
 
 
 class ScoreJobs:
@@ -125,10 +130,11 @@ class ScoreJobs:
         sources: Sequence[Source],
         thresholds: dict[str, dict[str, float]],
         sample_rate: int | None,
+        max_seconds: float | None = None,
     ) -> AsyncIterator[ScoreJob]:
         """A job, once it is its turn. Raises `InvalidConfig`."""
         async with self._turn:
-            job = ScoreJob(self._pool, model, sources, thresholds, sample_rate)
+            job = ScoreJob(self._pool, model, sources, thresholds, sample_rate, max_seconds)
             self._jobs.add(job)
             try:
                 yield job

@@ -9,24 +9,47 @@ from fastapi import FastAPI
 
 from surnn_server.app import create_app
 from surnn_server.dependencies import service_of
+from surnn_server.logs import set_up_logs
+from surnn_server.origins import is_loopback
 from surnn_server.service import load_models
 from surnn_server.settings import Settings
 from surnn_server.transport import DrainingServer, StreamProtocol
 
-__all__ = ["make_server", "run"]
+__all__ = ["exposure", "make_server", "run"]
+
+log = logging.getLogger(__name__)
 
 
 def run(settings: Settings | None = None) -> None:
     """Serve until interrupted. Raises `UnknownModel` or `CorruptModel` before it listens."""
     settings = settings or Settings()
-    logging.basicConfig(
-        level=settings.log_level.value.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    server = make_server(create_app(settings, load_models(settings.models)), settings)
+    set_up_logs(settings)
+    for warning in exposure(settings):
+        log.warning("%s", warning)
+    models = None if settings.models_dir else load_models(settings.models)
+    server = make_server(create_app(settings, models), settings)
     server.run()
     if not server.started:
         raise SystemExit(3)
+
+
+def exposure(settings: Settings) -> list[str]:
+    """What strangers could do to a server with these settings."""
+    if is_loopback(settings.host):
+        return []
+    warnings = []
+    if not settings.api_keys_file:
+        warnings.append(
+            f"OPEN TO ANYONE: listening on {settings.host} without API keys. Whoever reaches this "
+            "address can use the server. Make a key with `surnn apikey` and set "
+            "SURNN_API_KEYS_FILE, or listen on 127.0.0.1"
+        )
+    elif not settings.ssl_certfile:
+        warnings.append(
+            f"listening on {settings.host} without TLS: API keys and audio travel unencrypted "
+            "unless a proxy in front adds TLS. Set SURNN_SSL_CERTFILE and SURNN_SSL_KEYFILE"
+        )
+    return warnings
 
 
 def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
@@ -46,6 +69,9 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         log_level=settings.log_level.value,
         access_log=False,
         server_header=False,
+        ssl_certfile=settings.ssl_certfile or None,
+        ssl_keyfile=settings.ssl_keyfile or None,
+        ssl_keyfile_password=settings.ssl_keyfile_password.get_secret_value() or None,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
     return DrainingServer(config, service_of(app).drain)

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Coroutine, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from surnn import Model, installed, load
+from surnn_server.auth import Authenticator
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.metrics import Metrics, ModelMetrics
+from surnn_server.reloading import ModelFolder
+from surnn_server.scheduling import LoadGate
 from surnn_server.scoring import ScoreJobs
 from surnn_server.settings import Settings
 from surnn_server.tokens import TokenSealer, new_key
+from surnn_server.tracing import make_tracer
 from surnn_server.worker import Worker
 
 __all__ = ["Service", "ServiceState", "Stoppable", "load_models"]
+
+_RETRY_AFTER_S = 5.0
+_RETIRE_LOOK_S = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +53,17 @@ class Service:
     def __init__(self, settings: Settings, models: Mapping[str, Model] | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
+        self.tracer = make_tracer(settings.traces)
+        self.authenticator = Authenticator(settings)
         self.state = ServiceState.STARTING
         self.models: dict[str, Model] = dict(models or {})
         self.workers: dict[str, Worker] = {}
-        self.sealer = TokenSealer(settings.state_keys or [new_key()], settings.token_ttl_s)
+        self.sealer = TokenSealer(settings.state_keys or [new_key()], settings.state_ttl_s)
         self.jobs = ScoreJobs(settings.score_jobs, settings.score_queue)
+        self.folder: ModelFolder | None = None
+        """Where models come from while the server runs."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._retired: list[Worker] = []
         self.connections: set[Stoppable] = set()
         """Every open connection; not all of them have a session."""
         self._given = models is not None
@@ -68,20 +83,23 @@ class Service:
 
     async def start(self) -> None:
         """Load the models, warm them up, start their workers."""
-        if not self._given:
-            self.models = await asyncio.to_thread(load_models, self.settings.models)
-        for name, model in self.models.items():
-            worker = Worker(
-                model,
-                capacity=self.settings.max_sessions,
-                max_batch=self.settings.max_batch,
-                max_frames=self.settings.max_frames,
-                gather_s=self.settings.gather_ms / 1000.0,
-                metrics=ModelMetrics(self.metrics, model.spec, self.settings.max_sessions),
-                sealer=self.sealer,
+        settings = self.settings
+        models, self.models = self.models, {}
+        if not self._given and (settings.models or not settings.models_dir):
+            models = await asyncio.to_thread(load_models, settings.models)
+        for name, model in models.items():
+            await self.use(model, name)
+        if settings.models_dir:
+            self.folder = ModelFolder(
+                Path(settings.models_dir),
+                settings.max_model_bytes,
+                frozenset(models),
+                self.use,
+                self.metrics,
             )
-            await worker.start()
-            self.workers[name] = worker
+            await self.folder.look()
+            if settings.models_poll_s:
+                self._spawn(self.folder.follow(settings.models_poll_s))
         self.state = ServiceState.READY
         if self.models:
             log.info("serving %s", ", ".join(sorted(self.models)))
@@ -92,6 +110,64 @@ class Service:
                 "no state key is set: streams survive lost connections, but not a restart of this "
                 "server; `surnn key` prints one for SURNN_STATE_KEYS"
             )
+
+    async def use(self, model: Model, name: str | None = None) -> None:
+        """Warm a model up, then serve it instead of the one that had its name."""
+        settings, spec = self.settings, model.spec
+        name = name or spec.name
+        worker = Worker(
+            model,
+            capacity=settings.max_sessions,
+            max_batch=settings.max_batch,
+            max_frames=settings.max_frames,
+            gather_s=settings.gather_ms / 1000.0,
+            metrics=ModelMetrics(
+                self.metrics, spec, settings.max_sessions, settings.late_after_ms / 1000.0
+            ),
+            sealer=self.sealer,
+            tracer=self.tracer,
+            gate=LoadGate(
+                max_wait_s=settings.admission_wait_ms / 1000.0, max_share=settings.admission_share
+            ),
+        )
+        await worker.start()
+        old = self.workers.get(name)
+        self.models[name], self.workers[name] = model, worker
+        self.metrics.slots.labels(spec.name).set_function(
+            lambda: sum(
+                w.sessions
+                for w in (*self.workers.values(), *self._retired)
+                if w.spec.name == spec.name
+            )
+        )
+        gate = worker.gate
+        self.metrics.load_share.labels(spec.name).set_function(lambda: gate.share)
+        self.metrics.turn_wait.labels(spec.name).set_function(lambda: gate.wait_s)
+        self.metrics.admitting.labels(spec.name).set_function(
+            lambda: float(gate.look(time.perf_counter()))
+        )
+        self.metrics.version.labels(spec.name, spec.version).set(1)
+        if old is not None:
+            self._retired.append(old)
+            self._spawn(self._retire(old))
+
+    async def _retire(self, worker: Worker) -> None:
+        """Stop an old version's worker once its last session is gone."""
+        while worker.lines:  # noqa: ASYNC110
+            # Sessions end on many paths, none of which knows about versions.
+            await asyncio.sleep(_RETIRE_LOOK_S)
+        await worker.stop()
+        self._retired.remove(worker)
+        spec = worker.spec
+        in_use = [self.workers[spec.name], *self._retired]
+        if all(w.spec.version != spec.version for w in in_use):
+            self.metrics.version.remove(spec.name, spec.version)
+        log.info("%s version %s is no longer in use", spec.name, spec.version)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
         """Refuse new streams, end those that run, wait until they are gone or time is up."""
@@ -110,7 +186,10 @@ class Service:
     async def stop(self) -> None:
         """Drain, then stop the workers."""
         await self.drain()
-        for worker in self.workers.values():
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for worker in (*self.workers.values(), *self._retired):
             await worker.stop()
         await asyncio.to_thread(self.jobs.stop)
         self.state = ServiceState.STOPPED
@@ -142,9 +221,19 @@ class Service:
             raise Refusal(
                 ErrorCode.AT_CAPACITY,
                 f"all {self.settings.max_sessions} sessions are taken, try again later",
+                retry_after=_RETRY_AFTER_S,
+            )
+        worker = self.workers[name]
+        if not worker.gate.look(time.perf_counter()):
+            raise Refusal(
+                ErrorCode.AT_CAPACITY,
+                f"streams wait {worker.gate.wait_s * 1000.0:.0f} ms for their turn, and "
+                f"{worker.gate.share:.0%} of the time is spent computing, expected less: "
+                "try again later",
+                retry_after=_RETRY_AFTER_S,
             )
         self._sessions += 1
-        return self.workers[name]
+        return worker
 
     def leave(self) -> None:
         """A session that `admit` let in is gone."""

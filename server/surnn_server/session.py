@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from surnn import Encoding
-from surnn.engine import StreamConfig
 from surnn.snapshot import Snapshot
-from surnn.spec import ModelKind, ModelSpec
 from surnn_server import replies
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.lines import (
@@ -25,10 +23,14 @@ from surnn_server.lines import (
     Line,
     MarkAt,
     Marked,
+    Notice,
+    Opened,
     Output,
+    Skipped,
 )
-from surnn_server.messages import Start
-from surnn_server.replies import Reply
+from surnn_server.messages import Overflow, Start
+from surnn_server.opening import checkpoint_interval, stream_config
+from surnn_server.replies import Reply, warning
 from surnn_server.reports import Reporter
 from surnn_server.settings import Settings
 from surnn_server.worker import Worker
@@ -37,8 +39,8 @@ __all__ = ["StreamSession"]
 
 _LEAST_BUFFER = 4096
 """Bytes that may always wait: at low rates the limit in seconds can be less than a packet."""
-_LEAST_INTERVAL_S = 0.1
-"""Between checkpoints: each costs about as much as a result."""
+_HIGH_WATER, _LOW_WATER = 0.75, 0.5
+"""Shares of the limit: above the first the client is warned, below the second all is well."""
 
 
 class StreamSession:
@@ -49,6 +51,7 @@ class StreamSession:
         start: what the client asked for.
         settings: limits.
         notify: called after outputs arrived.
+        id: names the session in logs.
         snapshot: where the session goes on; None: it begins.
     """
 
@@ -58,24 +61,27 @@ class StreamSession:
         start: Start,
         settings: Settings,
         notify: Callable[[], None],
+        id: str = "",
         snapshot: Snapshot | None = None,
     ) -> None:
         spec = worker.spec
-        config = _config(spec, start, snapshot)
+        config = stream_config(spec, start, snapshot)
         sample_rate, channels = config.sample_rate or 0, config.channels or 0
         self.spec = spec
         self.config = config
         """Complete: rate and channels are those of the stream."""
         self.resumed = None if snapshot is None else snapshot.state
         """What the session went on from."""
-        self.checkpoint_interval_s = _interval(start, settings)
-        self.checkpoint: Checkpointed | None = None
-        """The newest."""
+        self.checkpoint_interval_s = checkpoint_interval(start, settings)
         self.latency = worker.metrics.latency
         """Where to count the time from data to result."""
         self.outbox: deque[Output] = deque()
         """What the worker answered and the client was not told yet."""
         self._settings = settings
+        self._overflow = start.overflow
+        self._rate = sample_rate
+        self._dropped = worker.metrics.dropped
+        self._blocking = self._warned = self._opened = False
         self._notify = notify
         self._worker = worker
         self._reporter = Reporter(
@@ -89,11 +95,14 @@ class StreamSession:
         self._line = Line(
             config,
             self._deliver,
+            start.priority,
+            id,
             snapshot=snapshot,
             checkpoint_interval_s=self.checkpoint_interval_s,
         )
         self._waiters: list[asyncio.Future[Checkpointed]] = []
         bytes_per_second = sample_rate * channels * config.encoding.width
+        self._bytes_per_second = bytes_per_second
         self._frame_bytes = bytes_per_second / spec.frame_rate
         self._limit = min(
             max(_LEAST_BUFFER, settings.max_buffered_seconds * bytes_per_second),
@@ -101,20 +110,60 @@ class StreamSession:
         )
         worker.open(self._line)
 
+    def seconds(self, payload: bytes) -> float:
+        """Stream time that the samples cover."""
+        return len(payload) / self._bytes_per_second
+
+    @property
+    def waiting(self) -> float:
+        """Bytes that were not computed yet."""
+        return self._line.waiting_bytes + self._line.waiting_frames * self._frame_bytes
+
+    @property
+    def blocked(self) -> bool:
+        """Should nothing more be read from the client now?"""
+        if self._overflow is not Overflow.BLOCK:
+            return False
+        few = self._settings.max_queued_messages // 2
+        # Once blocked, wait for some room: a client that crawls along the limit helps nobody.
+        share = _LOW_WATER if self._blocking else 1.0
+        full = self.waiting > self._limit * share or len(self._line.inbox) > few
+        self._blocking = full and not self._line.hung_up
+        return self._blocking
+
     def data(self, payload: bytes) -> None:
         """Samples arrived. Raises `Refusal` when too much waits already."""
         if not payload:
             return
         line = self._line
-        waiting = line.waiting_bytes + line.waiting_frames * self._frame_bytes
-        if waiting + len(payload) > self._limit:
+        waiting = self.waiting
+        excess = waiting + len(payload) - self._limit
+        if self._overflow is Overflow.DROP_OLDEST:
+            if len(line.inbox) >= self._settings.max_queued_messages // 2:
+                excess = max(excess, 1.0)
+            if excess > 0:
+                dropped = line.drop_oldest(math.ceil(excess))
+                self._dropped.inc(dropped / self._bytes_per_second)
+        elif excess > 0 and self._overflow is Overflow.ERROR:
             raise Refusal(
                 ErrorCode.SENT_TOO_FAST,
                 f"{int(waiting)} bytes wait and {len(payload)} more arrived, "
                 f"expected at most {int(self._limit)} to wait",
             )
+        self._warn(waiting + len(payload))
         line.accepted_bytes += len(payload)
         self._put(Data(memoryview(payload), time.perf_counter()))
+
+    def ready(self, id: str) -> Reply:
+        """The first message, once the session has a slot."""
+        return replies.ready(
+            id,
+            self.spec,
+            self.config,
+            self._settings,
+            checkpoint_interval_s=self.checkpoint_interval_s,
+            resumed=self.resumed,
+        )
 
     def marker(self, name: str) -> None:
         """The client wants to know when everything so far is done. Raises `Refusal`."""
@@ -150,8 +199,8 @@ class StreamSession:
                 waiter.set_exception(Refusal(ErrorCode.NOT_FOUND, "the session has just ended"))
 
     @property
-    def seconds(self) -> float:
-        """Length of the stream computed so far, about: another thread counts on."""
+    def length(self) -> float:
+        """Seconds of the stream computed so far, about: another thread counts on."""
         session = self._line.session
         return 0.0 if session is None else session.seconds
 
@@ -166,6 +215,10 @@ class StreamSession:
         match output:
             case Computed():
                 return self._reporter.computed(output, now)
+            case Skipped():
+                return [*self._reporter.flush(), self._gap(output)]
+            case Notice():
+                return [warning(output.code, output.message)]
             case Marked():
                 return [*self._reporter.flush(), replies.marker(output.id)]
             case Flushed():
@@ -178,6 +231,36 @@ class StreamSession:
             case _:
                 return []
 
+    def _gap(self, gap: Skipped) -> Reply:
+        end = gap.first_sample + gap.samples
+        return {
+            **warning(
+                "dropped",
+                f"{gap.samples / self._rate:.3f} s of samples dropped, expected to be sent no "
+                "faster than they are computed",
+            ),
+            "first_sample": gap.first_sample,
+            "end_sample": end,
+            "start": round(gap.first_sample / self._rate, 6),
+            "end": round(end / self._rate, 6),
+        }
+
+    def _warn(self, waiting: float) -> None:
+        """Tell the client once when it comes near its limit."""
+        if waiting < self._limit * _LOW_WATER:
+            self._warned = False
+        elif waiting > self._limit * _HIGH_WATER and self._opened and not self._warned:
+            self._warned = True
+            self._deliver(
+                [
+                    Notice(
+                        "falling_behind",
+                        f"{int(waiting)} bytes wait, expected at most {int(self._limit)}; "
+                        f"beyond that: {self._overflow.value}",
+                    )
+                ]
+            )
+
     def _put(self, item: Item) -> None:
         if len(self._line.inbox) >= self._settings.max_queued_messages:
             raise Refusal(
@@ -188,6 +271,7 @@ class StreamSession:
         self._worker.put(self._line, item)
 
     def _deliver(self, outputs: Sequence[Output]) -> None:
+        self._opened = self._opened or any(isinstance(item, Opened) for item in outputs)
         self.outbox.extend(outputs)
         for output in outputs:
             if isinstance(output, Checkpointed):
@@ -195,28 +279,7 @@ class StreamSession:
         self._notify()
 
     def _saved(self, checkpoint: Checkpointed) -> None:
-        self.checkpoint = checkpoint
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(checkpoint)
-
-
-def _config(spec: ModelSpec, start: Start, snapshot: Snapshot | None) -> StreamConfig:
-    if snapshot is not None:
-        state = snapshot.state
-        return StreamConfig(state.sample_rate, state.encoding, state.channels, state.thresholds)
-    default = Encoding.PCM_S16LE if spec.kind is ModelKind.AUDIO else Encoding.F32LE
-    return StreamConfig(
-        sample_rate=start.sample_rate or spec.sample_rate,
-        encoding=start.encoding or default,
-        channels=start.channels or spec.channels,
-        thresholds=start.thresholds,
-    )
-
-
-def _interval(start: Start, settings: Settings) -> float:
-    wanted = start.checkpoint_interval_s
-    if wanted is None:
-        wanted = settings.checkpoint_interval_s
-    return max(wanted, _LEAST_INTERVAL_S) if wanted else 0.0

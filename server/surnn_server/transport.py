@@ -50,6 +50,10 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         """No pong: the client is gone, or reads nothing."""
+        if self.read_paused and self.ping_timeout is not None:
+            # Its pong may wait behind data that the application does not take yet.
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            return
         super().keepalive_timeout()
         self.transport.abort()
 

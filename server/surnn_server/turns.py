@@ -16,12 +16,14 @@ from surnn_server.lines import (
     EndOfStream,
     Failed,
     Flushed,
+    Gap,
     Line,
     LineState,
     MarkAt,
     Marked,
     Opened,
     Output,
+    Skipped,
 )
 from surnn_server.tokens import TokenSealer
 
@@ -82,7 +84,7 @@ class Turns:
         if isinstance(error, SurnnError) and (code := code_of(error)) is not ErrorCode.INTERNAL:
             outputs.append(Failed(code, str(error)))
         else:
-            log.error("session failed", exc_info=error)
+            log.error("session failed", exc_info=error, extra={"session": line.id})
             outputs.append(FAULT)
         self.release(line)
 
@@ -117,16 +119,29 @@ class Turns:
                     return
                 self._push(line, session, item)
                 continue
+            if session.ready and not isinstance(item, EndOfStream):
+                return
+            if not line.take(item):
+                continue
             if isinstance(item, EndOfStream):
                 line.dropped = session.finish()
                 line.end_arrived = item.arrived
                 _note_arrival(line, session, item.arrived)
                 line.state = LineState.ENDING
-            elif session.ready:
-                return
+            elif isinstance(item, Gap):
+                outputs.append(self._skip(line, session, item))
             else:
                 outputs.append(Marked(item.id) if isinstance(item, MarkAt) else Flushed())
-            line.inbox.popleft()
+
+    def _skip(self, line: Line, session: Session, item: Gap) -> Skipped:
+        """Pass over dropped samples."""
+        ingest = session.ingest
+        first, width = ingest.position, ingest.encoding.width * ingest.channels
+        # A split sample before the gap goes with it; one behind the gap begins within it.
+        rest = self.engine.skip(session, item.size // width)
+        session.push(ingest.encoding.silence * (rest * width + item.size % width))
+        _note_arrival(line, session, item.arrived)
+        return Skipped(first, ingest.position - first)
 
     def _push(self, line: Line, session: Session, item: Data) -> None:
         """Take in one turn's worth of the item; the rest stays at the head of the inbox."""
@@ -135,12 +150,8 @@ class Turns:
         samples = max(1, self.max_frames * spec.hop * ingest.sample_rate // spec.sample_rate)
         step = samples * ingest.encoding.width * ingest.channels
         part, rest = item.payload[:step], item.payload[step:]
-        if rest:
-            line.inbox[0] = Data(rest, item.arrived)
-        else:
-            line.inbox.popleft()
-        # Counted first: the loop may see these bytes as taken too early, never twice.
-        line.pushed_bytes += len(part)
+        if not line.take(item, Data(rest, item.arrived) if rest else None):
+            return
         session.push(part)
         _note_arrival(line, session, item.arrived)
 
@@ -149,7 +160,7 @@ class Turns:
             Ended(
                 events=tuple(session.close_events()),
                 position=session.ingest.position,
-                frames=session.frames,
+                frames=session.reported,
                 sparsity=session.sparsity(),
                 dropped=line.dropped,
                 arrived=line.end_arrived,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import PureWindowsPath
+from typing import BinaryIO
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
-from surnn.sources import Source
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.settings import Settings
 
@@ -21,7 +21,9 @@ FIELDS = ("files", "file")
 
 
 @asynccontextmanager
-async def uploads(request: Request, settings: Settings) -> AsyncIterator[list[Source]]:
+async def uploads(
+    request: Request, settings: Settings
+) -> AsyncIterator[list[tuple[str, BinaryIO]]]:
     """The uploaded files of a multipart request; they are deleted on leaving. Raises `Refusal`."""
     kind = request.headers.get("content-type", "")
     if not kind.startswith("multipart/form-data"):
@@ -39,7 +41,7 @@ async def uploads(request: Request, settings: Settings) -> AsyncIterator[list[So
             raise Refusal(
                 ErrorCode.INVALID_REQUEST, f"form has the fields {unknown}, expected 'files'"
             )
-        sources: list[Source] = []
+        sources: list[tuple[str, BinaryIO]] = []
         for _, item in form.multi_items():
             if not isinstance(item, UploadFile):
                 raise Refusal(ErrorCode.INVALID_REQUEST, "'files' is text, expected a file")

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
@@ -21,7 +20,9 @@ from surnn.engine import Engine
 from surnn_server.batching import compute, group_by_frames
 from surnn_server.lines import Item, Line, Output
 from surnn_server.metrics import ModelMetrics
+from surnn_server.scheduling import LoadGate, RunQueue
 from surnn_server.tokens import TokenSealer
+from surnn_server.tracing import NO_TRACES, Tracer
 from surnn_server.turns import FAULT, Turns
 
 __all__ = ["Worker", "WorkerState"]
@@ -41,7 +42,7 @@ class WorkerState(Enum):
 
 
 class Worker:
-    """Computes the sessions of one model, oldest first, in batches.
+    """Computes the sessions of one model, earliest deadline first, in batches.
 
     Args:
         model: what to compute.
@@ -51,6 +52,8 @@ class Worker:
         metrics: where to count.
         sealer: makes tokens of sessions.
         gather_s: how long an idle worker lets sessions gather for its next call.
+        gate: measures the load.
+        tracer: where to tell of batches.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Worker:
         metrics: ModelMetrics,
         sealer: TokenSealer,
         gather_s: float = 0.0,
+        gate: LoadGate | None = None,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self.spec = model.spec
         self.fingerprint = model.runtime.fingerprint
@@ -71,9 +76,14 @@ class Worker:
         self._max_batch = max_batch
         self.metrics = metrics
         self._gather_s = gather_s
+        self.gate = gate or LoadGate(max_wait_s=0.0)
+        self._tracer = tracer
+        self.lines = 0
+        """Sessions opened and not closed, as the event loop sees it."""
+        self._waited = 0.0
         self._wake = threading.Condition()
-        # Guarded by the condition: lines with something to do, oldest first; lines to be closed.
-        self._runnable: deque[Line] = deque()
+        # Guarded by the condition: lines with something to do; lines to be closed.
+        self._runnable: RunQueue[Line] = RunQueue()
         self._closing: list[Line] = []
         self._thread = threading.Thread(
             target=self._run, name=f"surnn-{self.spec.name}", daemon=True
@@ -108,6 +118,7 @@ class Worker:
 
     def open(self, line: Line) -> None:
         """Start a session; `Opened` or `Failed` is its first output. Items may follow at once."""
+        self.lines += 1
         self._enqueue(line)
 
     def put(self, line: Line, item: Item) -> None:
@@ -131,6 +142,8 @@ class Worker:
 
     def close(self, line: Line) -> None:
         """Forget the session: nothing is delivered from now on, its slot is free for the next."""
+        if not line.hung_up:
+            self.lines -= 1
         line.hung_up = True
         with self._wake:
             self._closing.append(line)
@@ -140,7 +153,7 @@ class Worker:
         with self._wake:
             if not line.queued:
                 line.queued = True
-                self._runnable.append(line)
+                self._runnable.push(line, line.priority, time.perf_counter())
                 self._wake.notify()
 
     # The thread.
@@ -154,8 +167,10 @@ class Worker:
         self.state = WorkerState.RUNNING
         self._call_loop(self._warm.set_result, None)
         while (lines := self._next_lines()) is not None:
+            began = time.perf_counter()
             try:
                 self._round(lines)
+                self.gate.round(began, time.perf_counter(), self._waited)
             except Exception:
                 # Whatever broke is not known to be confined to one session of this round.
                 log.exception("round of %d sessions failed", len(lines))
@@ -183,10 +198,13 @@ class Worker:
             stopping = self.state is WorkerState.STOPPING
             closing, self._closing = self._closing, []
             lines: list[Line] = []
+            now, longest = time.perf_counter(), 0.0
             while self._runnable and len(lines) < self._max_batch:
-                line = self._runnable.popleft()
+                line, since = self._runnable.pop()
                 line.queued = False
                 lines.append(line)
+                longest = max(longest, now - since)
+            self._waited = longest
         for line in closing:
             self._turns.release(line)
         if stopping:
@@ -225,7 +243,7 @@ class Worker:
                 )
                 if more and not line.queued:
                     line.queued = True
-                    self._runnable.append(line)
+                    self._runnable.push(line, line.priority, time.perf_counter())
         self.metrics.slots.set(self.sessions)
 
     def _save(self, lines: Sequence[Line]) -> Deliveries:
@@ -241,9 +259,13 @@ class Worker:
 
     def _compute(self, group: Sequence[Line]) -> Deliveries:
         sessions = [line.session for line in group if line.session is not None]
+        span = self._tracer.start_span(
+            "surnn.batch", attributes={"surnn.model": self.spec.name, "surnn.batch": len(group)}
+        )
         began = time.perf_counter()
         results = compute(self._turns.engine, sessions, self._turns.max_frames)
         self.metrics.batch(len(group), time.perf_counter() - began)
+        span.end()
         deliveries: Deliveries = []
         for line, result in zip(group, results, strict=True):
             outputs: list[Output] = []

@@ -10,7 +10,19 @@ from typer.testing import Result
 
 Run = Callable[..., Result]
 
-COMMANDS = ("demo", "stream", "score", "serve", "key", "models", "info", "eval", "train", "export")
+COMMANDS = (
+    "demo",
+    "stream",
+    "score",
+    "serve",
+    "apikey",
+    "key",
+    "models",
+    "info",
+    "eval",
+    "train",
+    "export",
+)
 
 
 def test_help_names_every_command(surnn: Run) -> None:
@@ -162,3 +174,19 @@ def test_export_of_something_else(surnn: Run, tmp_path: Path) -> None:
     result = surnn("export", tmp_path, "--out", tmp_path)
     assert result.exit_code == 2
     assert "holds no spec.json, expected a saved model" in result.stderr
+
+
+def test_an_api_key_is_shown_once_and_its_hash_is_kept(surnn: Run, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    result = surnn("apikey", "app", "--scope", "stream", "--file", file, "--max-sessions", "3")
+    assert result.exit_code == 0
+    secret = result.stdout.strip()
+    assert secret.startswith("surnn_")
+    (key,) = json.loads(file.read_text())["keys"]
+    assert (key["name"], key["scopes"], key["limits"]["max_sessions"]) == ("app", ["stream"], 3)
+    assert secret not in file.read_text()
+    again = surnn("apikey", "app", "--file", file)
+    assert again.exit_code == 2
+    assert again.stderr.startswith("error: key 'app' exists already")
+    wrong = surnn("apikey", "b", "--scope", "all", "--file", file)
+    assert wrong.stderr.startswith("error: --scope: 'all' is not a valid Scope, expected one of")

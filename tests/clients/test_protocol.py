@@ -28,6 +28,23 @@ def limited(ready: dict[str, Any], **limits: float) -> dict[str, Any]:
     return ready | {"limits": ready["limits"] | limits}
 
 
+def chunk_until(sample: int) -> str:
+    return json.dumps(
+        {
+            "type": "chunk",
+            "seq": 1,
+            "start": 0,
+            "end": 1,
+            "first_sample": 0,
+            "end_sample": sample,
+            "frames": 1,
+            "probs": {},
+            "sparsity": {"open_rate": [], "updates": 0, "skipped": 0, "possible": 0},
+            "cost": {"compute_ms": 1, "realtime_factor": 1},
+        }
+    )
+
+
 def test_sending_waits_for_half_of_what_the_server_buffers(ready_message: dict[str, Any]) -> None:
     protocol = opened(limited(ready_message, max_buffered_seconds=2.0))
     assert protocol.sent(8000 * 2 - 2) is None
@@ -44,22 +61,7 @@ def test_chunks_report_progress_without_markers(ready_message: dict[str, Any]) -
     protocol = opened(limited(ready_message, max_buffered_seconds=2.0))
     for second in range(1, 20):
         assert protocol.sent(7000 * 2) is None
-        protocol.receive(
-            json.dumps(
-                {
-                    "type": "chunk",
-                    "seq": second,
-                    "start": 0,
-                    "end": 1,
-                    "first_sample": 0,
-                    "end_sample": 7000 * second,
-                    "frames": 1,
-                    "probs": {},
-                    "sparsity": {"open_rate": [], "updates": 0, "skipped": 0, "possible": 0},
-                    "cost": {"compute_ms": 1, "realtime_factor": 1},
-                }
-            )
-        )
+        protocol.receive(chunk_until(7000 * second))
     assert not protocol.congested
 
 
@@ -158,3 +160,17 @@ def test_a_close_without_a_word_is_a_lost_connection(ready_message: dict[str, An
 def test_another_protocol_version_is_refused(ready_message: dict[str, Any]) -> None:
     with pytest.raises(ProtocolViolation, match="server speaks protocol 2, expected 1"):
         opened(ready_message | {"protocol": 2})
+
+
+def test_a_full_window_is_never_left_without_a_question(ready_message: dict[str, Any]) -> None:
+    protocol = opened(limited(ready_message, max_buffered_seconds=2.0))
+    first = protocol.sent(16_000)
+    assert first is not None
+    # A chunk reports nearly up to the marker, so that a whole window more is sent meanwhile.
+    protocol.receive(chunk_until(7_999))
+    assert protocol.sent(31_998) is None
+    assert protocol.sent(4_000) is None
+    protocol.receive(json.dumps({"type": "marker", "seq": 2, "id": json.loads(first)["id"]}))
+    assert protocol.congested
+    assert protocol.probe() is not None
+    assert protocol.probe() is None

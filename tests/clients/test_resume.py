@@ -363,6 +363,28 @@ def test_an_idle_stream_comes_back_when_there_is_something_to_say(
     asyncio.run(main(play(first, second)))
 
 
+def test_what_was_sent_into_the_silence_is_not_left_behind(
+    play: Any, run: Run, ready_message: dict[str, Any]
+) -> None:
+    """Data and the goodbye of an idle stream may cross on their way."""
+
+    async def first(peer: Any) -> None:
+        await open_at(peer, ready_message)
+        await until_end(peer)
+        bye = {"code": "idle_timeout", "message": "silence", "retryable": True}
+        await peer.say(**(checkpoint(1) | bye | {"type": "error"}))
+        await peer.websocket.close(4031)
+
+    async def second(peer: Any) -> None:
+        await open_at(peer, ready_message, 1)
+        assert await until_end(peer) == [b"cd"]
+        await peer.finish()
+
+    again, summary = run(play(first, second), [b"abcd"], reconnect=QUICK)
+    assert isinstance(again, Reconnected)
+    assert isinstance(summary, Summary)
+
+
 def test_a_stream_can_be_closed_while_it_looks_for_a_server(
     play: Any, ready_message: dict[str, Any]
 ) -> None:

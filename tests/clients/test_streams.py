@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -350,3 +351,17 @@ def test_leaving_the_block_in_the_middle_closes_the_connection(scripted: Any) ->
     assert closed == [1000]
     with pytest.raises(StreamClosed, match="closed here"):
         list(stream)
+
+
+def test_a_recording_longer_than_the_report_interval_and_the_window(
+    tiny_model: Path,
+) -> None:
+    from surnn_cli.server_process import running_server
+
+    with (
+        running_server(str(tiny_model)) as url,
+        connect(url, model="tiny", report_interval_ms=60_000) as stream,
+    ):
+        *_, summary = stream.run(bytes(32_000) for _ in range(120))
+    assert isinstance(summary, Summary)
+    assert summary.seconds == 120.0

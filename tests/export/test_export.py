@@ -16,6 +16,7 @@ from surnn.export.verify import check_graph
 from surnn.nn import Network
 from surnn.runtimes.onnx import OnnxRuntime
 from surnn.spec import (
+    EncoderSpec,
     Head,
     LayerSpec,
     LogMelFrontEnd,
@@ -27,7 +28,9 @@ from surnn.spec import (
 )
 
 
-def make_network(mode: SwitchMode = SwitchMode.CLOCK, group: int = 1) -> Network:
+def make_network(
+    mode: SwitchMode = SwitchMode.CLOCK, group: int = 1, encoder: EncoderSpec | None = None
+) -> Network:
     torch.manual_seed(0)
     layer = LayerSpec(hidden=24, switch=SwitchSpec(mode=mode, group=group))
     return Network(
@@ -37,6 +40,7 @@ def make_network(mode: SwitchMode = SwitchMode.CLOCK, group: int = 1) -> Network
             sample_rate=16_000,
             hop=160,
             frontend=LogMelFrontEnd(),
+            encoder=encoder,
             layers=(layer, layer),
             labels=("speech", "noise"),
             head=Head.SIGMOID,
@@ -54,7 +58,13 @@ def test_graph_equals_network(mode: SwitchMode, group: int) -> None:
     network = make_network(mode, group)
     parity = verify(network, graph_of(network).SerializeToString())
     assert parity.frames > 100
-    assert max(parity.logits, parity.state) < 1e-5
+    assert max(parity.probs, parity.state) < 1e-5
+
+
+@pytest.mark.parametrize("mode", [SwitchMode.CLOCK, SwitchMode.CLOCK_INPUT])
+def test_graph_with_encoder_equals_network(mode: SwitchMode) -> None:
+    network = make_network(mode, 8, EncoderSpec(frames=7, width=16))
+    verify(network, graph_of(network).SerializeToString())
 
 
 def test_sensor_graph_equals_network() -> None:

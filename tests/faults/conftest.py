@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib.util
 import os
 import signal
 import socket
@@ -27,7 +26,6 @@ from surnn_server.tokens import new_key
 SESSIONS = int(os.environ.get("SURNN_FAULT_SESSIONS", "6"))
 SECONDS = float(os.environ.get("SURNN_FAULT_SECONDS", "10"))
 KILLS = int(os.environ.get("SURNN_FAULT_KILLS", "2"))
-EXACT_SERVER = Path(__file__).with_name("exact_server.py")
 TOLERANCE = 1e-5
 """Of ONNX Runtime's probabilities: their last bits depend on what shares a call.
 
@@ -70,14 +68,11 @@ class Told:
 class Process:
     """A server in a process of its own."""
 
-    def __init__(self, model: Path, port: int, exact: bool, **settings: str) -> None:
+    def __init__(self, model: Path, port: int, **settings: str) -> None:
         self.url = f"ws://127.0.0.1:{port}"
-        arguments = [str(EXACT_SERVER), str(port), str(model)]
-        if not exact:
-            arguments = ["-m", "surnn_cli", "serve", "--port", str(port), "--models", str(model)]
-            arguments += ["--log-level", "warning"]
+        command = [sys.executable, "-m", "surnn_cli", "serve", "--log-level", "warning"]
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [*command, "--port", str(port), "--models", str(model)],
             env=os.environ | {f"SURNN_{k.upper()}": v for k, v in settings.items()},
             start_new_session=True,
         )
@@ -107,15 +102,14 @@ class Process:
 class Servers:
     """Starts servers that share a model and a key; ends all of them."""
 
-    def __init__(self, model: Path, *, exact: bool) -> None:
+    def __init__(self, model: Path) -> None:
         self.model = model
-        self.exact = exact
         self.key = new_key()
         self._all: list[Process] = []
 
     def start(self, port: int | None = None, **settings: str) -> Process:
         settings = {"state_keys": self.key, "checkpoint_interval_s": "1"} | settings
-        process = Process(self.model, port or free_port(), self.exact, **settings)
+        process = Process(self.model, port or free_port(), **settings)
         self._all.append(process)
         process.wait_ready()
         return process
@@ -231,6 +225,8 @@ class Faults:
     """What the tests of this folder use."""
 
     servers: Servers
+    exact: bool
+    """Are results the same bits whatever shares a call?"""
     sessions: int
     kills: int
     sounds: list[Sound]
@@ -241,7 +237,7 @@ class Faults:
 
     def check(self, told: list[Told]) -> None:
         for seen, expected, sound in zip(told, self.expected, self.sounds, strict=True):
-            assert_equal(seen, expected, sound, exact=self.servers.exact)
+            assert_equal(seen, expected, sound, exact=self.exact)
 
 
 @pytest.fixture(scope="session")
@@ -285,45 +281,34 @@ def mortal_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-Material = Callable[[bool], tuple[list[Sound], list[Told]]]
-
-
 @pytest.fixture(scope="session")
-def material(mortal_model: Path) -> Material:
+def prepared(mortal_model: Path) -> Callable[[str], tuple[Path, list[Sound], list[Told]]]:
+    """By runtime: a model that it runs, sounds, and what they give undisturbed."""
     sounds = [make_sound(seed) for seed in range(SESSIONS)]
-    spec = importlib.util.spec_from_file_location("exact_server", EXACT_SERVER)
-    assert spec is not None
-    assert spec.loader is not None
-    exact_server = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(exact_server)
 
     @functools.cache
-    def make(exact: bool) -> tuple[list[Sound], list[Told]]:
-        model = surnn.load(str(mortal_model))
-        if exact:
-            model = exact_server.exact(model)
-        return sounds, [embedded(model, sound) for sound in sounds]
+    def prepare(runtime: str) -> tuple[Path, list[Sound], list[Told]]:
+        path = mortal_model
+        if runtime == "onnx":
+            # Without its weights beside it, no other runtime can take the graph.
+            path = path.with_name("graph") / "model.onnx"
+            path.parent.mkdir()
+            path.write_bytes((mortal_model / "model.onnx").read_bytes())
+        model = surnn.load(str(path))
+        assert model.runtime.name == runtime
+        return path, sounds, [embedded(model, sound) for sound in sounds]
 
-    return make
+    return prepare
 
 
-@pytest.fixture
-def make_faults(mortal_model: Path, material: Material) -> Iterator[Callable[[bool], Faults]]:
-    started: list[Servers] = []
-
-    def make(exact: bool) -> Faults:
-        servers = Servers(mortal_model, exact=exact)
-        started.append(servers)
-        sounds, expected = material(exact)
-        return Faults(servers, SESSIONS, KILLS, sounds, expected)
-
+@pytest.fixture(params=["native", "onnx"])
+def faults(
+    request: pytest.FixtureRequest,
+    prepared: Callable[[str], tuple[Path, list[Sound], list[Told]]],
+) -> Iterator[Faults]:
+    path, sounds, expected = prepared(request.param)
+    servers = Servers(path)
     try:
-        yield make
+        yield Faults(servers, request.param == "native", SESSIONS, KILLS, sounds, expected)
     finally:
-        for servers in started:
-            servers.stop()
-
-
-@pytest.fixture
-def faults(make_faults: Callable[[bool], Faults]) -> Faults:
-    return make_faults(True)
+        servers.stop()

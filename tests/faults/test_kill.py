@@ -23,9 +23,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("exact", [True, False], ids=["exact", "onnx"])
-def test_killed_and_restarted_elsewhere(make_faults: Any, exact: bool) -> None:
-    faults = make_faults(exact)
+def test_killed_and_restarted_elsewhere(faults: Any) -> None:
     server = faults.servers.start()
     told = [faults.told() for _ in faults.sounds]
     chance = random.Random(1)
@@ -81,6 +79,7 @@ def test_a_rolling_restart_of_two_servers(faults: Any) -> None:
         assert all(r.position > 0 for r in t.reconnects)
 
 
+@pytest.mark.parametrize("faults", ["native"], indirect=True)
 def test_a_server_with_another_key_refuses(faults: Any) -> None:
     server = faults.servers.start()
     told = faults.told()
@@ -98,6 +97,7 @@ def test_a_server_with_another_key_refuses(faults: Any) -> None:
     assert (caught.value.code, caught.value.close_code) == ("invalid_token", 4004)
 
 
+@pytest.mark.parametrize("faults", ["native"], indirect=True)
 def test_nobody_comes_back(faults: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     server = faults.servers.start()
     told = faults.told()

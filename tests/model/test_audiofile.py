@@ -185,3 +185,34 @@ def test_a_day_is_read_in_pieces(wav: Wav) -> None:
     # Not a day, but the whole must never be in one block.
     with AudioFile(wav("a.wav", np.zeros(400_000, np.float32), 4000)) as audio:
         assert {len(block) for block in audio.blocks()} == {40_000}
+
+
+def _flac_of(total: int) -> io.BytesIO:
+    """A second of noise whose header claims so many samples."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 16_000)
+    soundfile.write(file, noise, 16_000, format="FLAC")
+    data = bytearray(file.getvalue())
+    field = int.from_bytes(data[18:26], "big")
+    data[18:26] = (field >> 36 << 36 | total).to_bytes(8, "big")
+    return io.BytesIO(bytes(data))
+
+
+def test_a_header_that_claims_years_is_refused_before_anything_is_read() -> None:
+    file = _flac_of(2**36 - 1)
+    with pytest.raises(InvalidAudio, match=r"lie\.flac claims 68719476735 samples in 1 channels"):
+        AudioFile(("lie.flac", file))
+
+
+def test_a_header_that_claims_a_little_more_costs_no_more_than_what_is_there() -> None:
+    with AudioFile(("lie.flac", _flac_of(5_000_000))) as audio:
+        blocks = audio.blocks(seconds=1e9)
+        with pytest.raises(InvalidAudio, match=r"lie\.flac (ends|is damaged) after"):
+            assert sum(len(block) for block in blocks) <= 16_000
+
+
+def test_a_header_without_a_length_claims_none() -> None:
+    with AudioFile(("pipe.flac", _flac_of(0))) as audio:
+        assert audio.frames == 0
+        with pytest.raises(InvalidAudio, match=r"pipe\.flac .*, expected a whole file"):
+            list(audio.blocks())

@@ -200,3 +200,41 @@ def test_sigmoid_and_softmax() -> None:
     np.testing.assert_allclose(softmax[0], [0.0, 1.0, 0.0], atol=1e-7)
     np.testing.assert_allclose(softmax[1, 2] / softmax[1, 1], np.exp(10.0), rtol=1e-4)
     assert sigmoid.dtype == softmax.dtype == np.float32
+
+
+@pytest.mark.parametrize("sizes", [[16_000], [100] * 160, [1, 700, 5_000, 10_299]])
+def test_lookahead_delays_answers_and_loses_none(
+    audio_spec: ModelSpec,
+    make_runtime: Callable[[ModelSpec], Runtime],
+    bursts: Callable[..., Float32],
+    sizes: list[int],
+) -> None:
+    samples = bursts(1.0, (0.3, 0.6))
+
+    def run(spec: ModelSpec) -> tuple[list[ChunkResult], Session]:
+        engine = Engine(make_runtime(spec))
+        session = engine.open()
+        results, at = [], 0
+        for size in [*sizes, None]:
+            if size is None:
+                session.finish()
+            else:
+                session.push(samples[at : at + size])
+                at += size
+            while session.ready:
+                (result,) = engine.step([session], 37)
+                assert result is not None
+                results.append(result)
+        return results, session
+
+    plain, _ = run(audio_spec)
+    late, session = run(audio_spec.model_copy(update={"lookahead": 4}))
+    probs = np.concatenate([r.probs for r in late])
+    assert len(probs) == session.reported == 100
+    np.testing.assert_array_equal(probs[:-4], np.concatenate([r.probs for r in plain])[4:])
+    starts = [r.first_frame for r in late if r.frames]
+    ends = [r.first_frame + r.frames for r in late if r.frames]
+    assert starts == [0, *ends[:-1]]
+    assert sum(r.sparsity.possible for r in late) == session.sparsity().possible == 104 * 10
+    first, delayed = (next(e.time for r in found for e in r.events) for found in (plain, late))
+    assert first - delayed == pytest.approx(0.04)

@@ -21,7 +21,8 @@ from surnn.runtimes.base import FrameBlock
 from surnn.spec import EventRule, Head, LayerSpec, LogMelFrontEnd, ModelKind, ScaleFrontEnd
 from surnn.state import Slot, StatePool
 from surnn_server import Settings, create_app
-from surnn_server.dependencies import service_of
+from surnn_server.dependencies import jobs_of, service_of
+from surnn_server.jobs.office import Jobs
 from surnn_server.serve import make_server
 from surnn_server.service import Service
 
@@ -109,6 +110,7 @@ class Running:
     service: Service
     stop: Callable[[], None]
     runtimes: Mapping[str, FakeRuntime] = field(default_factory=dict)
+    jobs: Jobs | None = None
 
     @property
     def slots(self) -> int:
@@ -173,7 +175,7 @@ def running(**overrides: Any) -> Iterator[Running]:
         host, port = server.servers[0].sockets[0].getsockname()[:2]
         url = f"http://{host}:{port}"
         ws_url = f"ws://{host}:{port}/v1/stream"
-        yield Running(url, ws_url, service_of(app), stop, runtimes)
+        yield Running(url, ws_url, service_of(app), stop, runtimes, jobs_of(app))
     finally:
         stop()
 

@@ -113,11 +113,17 @@ def test_openapi_describes_every_route_with_examples_and_errors(http):
     api = http.get("/openapi.json").json()
     assert set(api["paths"]) == {
         "/v1/score",
+        "/v1/jobs",
+        "/v1/jobs/{id}",
+        "/v1/jobs/{id}/events",
+        "/v1/jobs/{id}/result",
+        "/v1/tokens",
         "/v1/models",
         "/v1/models/{name}",
         "/v1/sessions",
         "/v1/sessions/{session}/state",
         "/v1/sessions/state",
+        "/v1/models/reload",
         "/healthz",
         "/readyz",
         "/metrics",

@@ -357,7 +357,7 @@ def test_a_token_of_another_key_is_refused_and_of_an_old_key_taken(run_server, c
 
 
 def test_an_old_token_is_refused(run_server, call, token):
-    with run_server(state_keys=KEY, token_ttl_s=0.001) as server:
+    with run_server(state_keys=KEY, state_ttl_s=0.001) as server:
         while True:
             heard = refused(server, call, resume=token)
             if heard.error["code"] == "token_expired":

@@ -29,7 +29,7 @@ def export(
     console = output()
     console.print(f"wrote {out / MODEL_FILE}", markup=False)
     console.print(
-        f"equal to the network over {parity.frames} frames: logits to {parity.logits:.1e}, "
+        f"equal to the network over {parity.frames} frames: probabilities to {parity.probs:.1e}, "
         f"state to {parity.state:.1e}",
         markup=False,
     )

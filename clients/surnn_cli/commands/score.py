@@ -32,6 +32,10 @@ def score(
     url: Annotated[
         str | None, typer.Option(help="Server that is to score. [default: no server]")
     ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option("--api-key", envvar="SURNN_API_KEY", help="Of the server.", show_envvar=True),
+    ] = None,
     rate: Annotated[
         int | None, typer.Option(help="Samples per second of tables, which do not say.", min=1)
     ] = None,
@@ -64,7 +68,7 @@ def score(
     failed: list[FileScore] = []
     with FileProgress(len(paths), show=not quiet) as progress:
         if local is None:
-            scores = _remote(url or "", paths, model, rate, progress)
+            scores = _remote(url or "", api_key, paths, model, rate, progress)
         else:
             from surnn.score import score_files
 
@@ -99,14 +103,19 @@ def _watched(scores: Iterator[FileScore], failed: list[FileScore]) -> Iterator[F
 
 
 def _remote(
-    url: str, paths: Sequence[Path], model: str, rate: int | None, progress: FileProgress
+    url: str,
+    api_key: str | None,
+    paths: Sequence[Path],
+    model: str,
+    rate: int | None,
+    progress: FileProgress,
 ) -> Iterator[FileScore]:
     from surnn.score import ScoreProgress
     from surnn_client import Client
 
     done = failed = 0
     seconds = 0.0
-    with Client(url) as client:
+    with Client(url, api_key=api_key) as client:
         for item in client.score(paths, model=model, sample_rate=rate):
             done += 1
             failed += item.error is not None

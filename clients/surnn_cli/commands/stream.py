@@ -30,6 +30,10 @@ def stream(
             "each other, separated by commas. [default: no server]"
         ),
     ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option("--api-key", envvar="SURNN_API_KEY", help="Of the server.", show_envvar=True),
+    ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="As fast as possible.")] = False,
     speed: Annotated[float, typer.Option(help="Times real time.", min=0.01)] = 1.0,
     rate: Annotated[
@@ -65,7 +69,10 @@ def stream(
             channels=channels,
             stop=stop,
         ) as source,
-        _embedded(source, local) if local else _connected(source, model, url) as (ready, run),
+        _embedded(source, local) if local else _connected(source, model, url, api_key) as (
+            ready,
+            run,
+        ),
     ):
         chunks = source.chunks
         if not fast:
@@ -112,7 +119,9 @@ def _embedded(source: Source, model: Model) -> Iterator[tuple[Ready, Run]]:
 
 
 @contextmanager
-def _connected(source: Source, model: str, url: str | None) -> Iterator[tuple[Ready, Run]]:
+def _connected(
+    source: Source, model: str, url: str | None, api_key: str | None
+) -> Iterator[tuple[Ready, Run]]:
     from surnn_client import connect
 
     with connect(
@@ -121,5 +130,6 @@ def _connected(source: Source, model: str, url: str | None) -> Iterator[tuple[Re
         sample_rate=source.sample_rate,
         encoding=source.encoding,
         channels=source.channels,
+        api_key=api_key,
     ) as stream:
         yield stream.ready, stream.run

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from surnn.errors import CorruptModel, InvalidShape
 from surnn.runtimes.base import FrameBlock
+from surnn.runtimes.onnxfile import check_onnx
 from surnn.spec import ModelSpec
 from surnn.state import Slot, StatePool
 from surnn.types import Float32
@@ -45,8 +46,12 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        source = model if isinstance(model, bytes) else str(model)
         label = "model bytes" if isinstance(model, bytes) else model.name
+        try:
+            source = model if isinstance(model, bytes) else model.read_bytes()
+        except OSError as error:
+            raise CorruptModel(f"{label} cannot be read: {error.strerror}") from error
+        check_onnx(source, label)
         try:
             self._session = ort.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"]
@@ -64,6 +69,26 @@ class OnnxRuntime:
         expected = {"frames", "lengths", *(s.name for s in self.spec.states)}
         if seen != expected:
             raise CorruptModel(f"{label} takes {sorted(seen)}, expected {sorted(expected)}")
+        spec = self.spec
+        expected = {"logits", "opened", *(f"next_{s.name}" for s in spec.states)}
+        seen = {o.name for o in self._session.get_outputs()}
+        if not expected <= seen:
+            raise CorruptModel(f"{label} gives {sorted(seen)}, expected {sorted(expected)}")
+        inner: dict[str, tuple[str, tuple[int, ...]]] = {
+            "frames": ("float32", (spec.frame_size,)),
+            "lengths": ("int64", ()),
+            "logits": ("float32", (len(spec.labels),)),
+            "opened": ("float32", (len(spec.layers),)),
+        }
+        for state in spec.states:
+            inner[state.name] = inner[f"next_{state.name}"] = (state.dtype, state.shape)
+        for value in (*self._session.get_inputs(), *self._session.get_outputs()):
+            dtype, shape = inner.get(value.name, ("", ()))
+            if dtype and not _fits(value, dtype, shape):
+                raise CorruptModel(
+                    f"{label}: {value.name!r} is {value.type} {value.shape}, "
+                    f"expected {dtype} [..., {', '.join(map(str, shape))}]"
+                )
 
     def new_pool(self, capacity: int) -> StatePool:
         """A pool in main memory."""
@@ -85,6 +110,18 @@ class OnnxRuntime:
             FrameBlock(logits[i, :count], opened[i, :count])
             for i, count in enumerate(lengths.tolist())
         ]
+
+
+def _fits(value: ort.NodeArg, dtype: str, shape: tuple[int, ...]) -> bool:
+    """Has the input or output that type, and that shape behind batch and time?"""
+    if value.type != {"float32": "tensor(float)", "int64": "tensor(int64)"}[dtype]:
+        return False
+    seen = value.shape[len(value.shape) - len(shape) :] if shape else []
+    # An axis without a number was not written down by whoever made the graph.
+    return len(seen) == len(shape) and all(
+        size == expected or not isinstance(size, int)
+        for size, expected in zip(seen, shape, strict=True)
+    )
 
 
 def _read_spec(metadata: Mapping[str, str], label: str) -> ModelSpec:

@@ -48,6 +48,7 @@ class ModelConfig(_Table):
     head: Head = Head.SIGMOID
     frontend: LogMelFrontEnd = LogMelFrontEnd()
     encoder: EncoderSpec | None = None
+    lookahead: int = 0
     layers: tuple[LayerSpec, ...]
     events: tuple[EventRule, ...] = ()
 

@@ -37,6 +37,7 @@ class VoiceTask:
             hop=model.hop,
             frontend=model.frontend,
             encoder=model.encoder,
+            lookahead=model.lookahead,
             layers=model.layers,
             labels=model.labels,
             head=model.head,
@@ -69,9 +70,14 @@ class VoiceTask:
         clips = [self.mixer.clip(number * size + i) for i in range(size)]
         frames = np.stack([c.samples for c in clips]).reshape(size, -1, self.spec.hop)
         labels = np.stack([c.labels for c in clips])[..., None]  # [B, T, 1]
+        # What the network says in frame t answers for frame t - lookahead.
+        ahead = self.spec.lookahead
+        labels = np.concatenate([labels[:, :1].repeat(ahead, 1), labels], axis=1)[
+            :, : frames.shape[1]
+        ]
         targets = torch.from_numpy(labels.astype(np.float32))
         loss = self.config.loss
-        weights = edge_weights(targets, loss.edge_frames, loss.skip_frames)
+        weights = edge_weights(targets, loss.edge_frames, loss.skip_frames + ahead)
         return Batch(torch.from_numpy(frames), targets, weights)
 
     def validate(self, network: Network, *, final: bool = False) -> Report:

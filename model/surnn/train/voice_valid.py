@@ -165,7 +165,7 @@ class VoiceValidation:
                 # Some clock phases, the same ones each time.
                 state["t"] = torch.arange(len(part), dtype=torch.int64) * 1_000_003
                 output = network(torch.from_numpy(frames), state=state)
-                probs.append(probabilities(output.logits[..., 0].numpy(), self.spec.head))
+                probs.append(self._aligned(output.logits)[..., 0])
                 rates.append(torch.stack([g.mean(-1) for g in output.gates], -1).numpy())
                 neurons.append([g.mean(dim=1).numpy() for g in output.gates])
         return _Outcome(
@@ -173,6 +173,17 @@ class VoiceValidation:
             np.concatenate(rates),
             [np.concatenate(layer).mean(axis=0) for layer in zip(*neurons, strict=True)],
         )
+
+    def _aligned(self, logits: torch.Tensor) -> Float32:
+        """Probabilities [B, T, C] of the frames that logits [B, T, C] answer for.
+
+        The last frames of a stream, whose answer lies behind its end, repeat the one before.
+        """
+        ahead = self.spec.lookahead
+        aligned = np.concatenate(
+            [logits[:, ahead:].numpy(), logits[:, -1:].numpy().repeat(ahead, axis=1)], axis=1
+        )
+        return probabilities(aligned, self.spec.head)
 
     def _pick(
         self, outcome: _Outcome, chosen: NDArray[np.bool_]
@@ -218,6 +229,6 @@ class VoiceValidation:
             signal_unit="amplitude",
             labels=self.spec.labels,
             truth=stream.labels[:, None].astype(np.float32),
-            probs=probabilities(output.logits[0].numpy(), self.spec.head),
+            probs=self._aligned(output.logits)[0],
             gates=[g[0].numpy() for g in output.gates],
         )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from surnn import Model, ModelSpec
 from surnn.spec import ModelKind
-from surnn_server.codes import ErrorCode
+from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.dependencies import ServiceDep
 from surnn_server.errors import responses
 
@@ -73,6 +73,37 @@ async def list_models(service: ServiceDep) -> ModelList:
     """In order of their names."""
     models = [ModelSummary.model_validate(_fields(m)) for _, m in sorted(service.models.items())]
     return ModelList(models=models)
+
+
+class ReloadResult(BaseModel):
+    """What a look into the models folder changed."""
+
+    loaded: dict[str, str] = Field(
+        description="Versions by name that new streams use from now on", examples=[{"vad": "2"}]
+    )
+    refused: dict[str, str] = Field(
+        description="Why files were not taken; what was served before goes on",
+        examples=[{"siren": "model 'siren' is damaged, expected an ONNX model"}],
+    )
+
+
+@router.post(
+    "/reload",
+    summary="Look for new models",
+    responses=responses(ErrorCode.UNAUTHORISED, ErrorCode.FORBIDDEN, ErrorCode.INVALID_CONFIG),
+)
+async def reload(service: ServiceDep) -> ReloadResult:
+    """Looks into the models folder now; new versions are warm when this returns.
+
+    Streams that run finish on the version that they began with.
+    """
+    service.check_accepting()
+    if service.folder is None:
+        raise Refusal(
+            ErrorCode.INVALID_CONFIG, "the server has no models folder, expected SURNN_MODELS_DIR"
+        )
+    result = await service.folder.look()
+    return ReloadResult(loaded=result.loaded, refused=result.refused)
 
 
 @router.get(

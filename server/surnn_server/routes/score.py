@@ -11,15 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from surnn.formats import Format, render
 from surnn.score import FileScore
+from surnn_server.access import principal_of
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.dependencies import ServiceDep
 from surnn_server.errors import responses
 from surnn_server.negotiation import negotiate
+from surnn_server.quotas import Quota
 from surnn_server.routes.disconnect import OwningResponse, unless_disconnected
 from surnn_server.service import Service
 from surnn_server.uploads import uploads
 
-__all__ = ["router"]
+__all__ = ["FILES_BODY", "parse_thresholds", "router"]
 
 router = APIRouter(tags=["files"])
 
@@ -39,7 +41,7 @@ _EXAMPLES: dict[Format, str] = {
     Format.AUDACITY: "1.230000\t4.560000\tspeech\n",
     Format.WEBVTT: "WEBVTT\n\n00:00:01.230 --> 00:00:04.560\nspeech\n",
 }
-_BODY: dict[str, Any] = {
+FILES_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -64,7 +66,7 @@ _BODY: dict[str, Any] = {
     "/v1/score",
     summary="Score files",
     response_class=Response,
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": FILES_BODY},
     responses={
         200: {
             "description": "One score for each file, in the order in which they are finished",
@@ -77,6 +79,7 @@ _BODY: dict[str, Any] = {
             ErrorCode.UNKNOWN_MODEL,
             ErrorCode.NOT_ACCEPTABLE,
             ErrorCode.UPLOAD_TOO_BIG,
+            ErrorCode.AUDIO_TOO_LONG,
             ErrorCode.AT_CAPACITY,
             ErrorCode.DRAINING,
             ErrorCode.INTERNAL,
@@ -112,9 +115,11 @@ async def score(
     wrong with one of them is told in its score. An error of a single file is the response's.
     """
     service.check_accepting()
+    quota = principal_of(request).quota
+    quota.audio(0.0)
     chosen = service.find(model)
     form = negotiate(format, request.headers.get("accept", ""))
-    rules = _parse_thresholds(thresholds)
+    rules = parse_thresholds(thresholds)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(service.jobs.place())
         sources = await stack.enter_async_context(uploads(request, service.settings))
@@ -123,33 +128,39 @@ async def score(
                 ErrorCode.INVALID_CONFIG,
                 f"{len(sources)} files, expected one: {form.value} has no place for their names",
             )
-        job = await stack.enter_async_context(service.jobs.job(chosen, sources, rules, sample_rate))
+        job = await stack.enter_async_context(
+            service.jobs.job(
+                chosen, sources, rules, sample_rate, service.settings.max_file_seconds or None
+            )
+        )
         if len(sources) == 1:
             only = await unless_disconnected(request, job.first())
-            _count(service, only)
+            _count(service, quota, only)
             if only.error is not None:
                 raise Refusal(_code(only.error.code), only.error.message)
             return Response("".join(render(form, [only])), media_type=form.media_type)
 
         def rendered(scores: Iterator[FileScore]) -> Iterator[str]:
-            return render(form, _counted(service, scores))
+            return render(form, _counted(service, quota, scores))
 
         return OwningResponse(job.pieces(rendered), stack.pop_all(), form.media_type)
 
 
-def _count(service: Service, score: FileScore) -> None:
-    """Tell the metrics about a file."""
+def _count(service: Service, quota: Quota, score: FileScore) -> None:
+    """Tell the metrics and the client's account about a file."""
+    quota.spend(score.seconds)
     outcome = "ok" if score.error is None else score.error.code
     service.metrics.files.labels(score.model, outcome).inc()
 
 
-def _counted(service: Service, scores: Iterator[FileScore]) -> Iterator[FileScore]:
+def _counted(service: Service, quota: Quota, scores: Iterator[FileScore]) -> Iterator[FileScore]:
     for item in scores:
-        _count(service, item)
+        _count(service, quota, item)
         yield item
 
 
-def _parse_thresholds(text: str | None) -> dict[str, dict[str, float]]:
+def parse_thresholds(text: str | None) -> dict[str, dict[str, float]]:
+    """Changes to event rules, from a query. Raises `Refusal`."""
     if text is None:
         return {}
     try:

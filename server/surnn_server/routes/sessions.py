@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from surnn import Encoding
 from surnn.engine import Engine
 from surnn.errors import InvalidInput
 from surnn.snapshot import Snapshot, pack, unpack
-from surnn_server.admin import require_admin
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.connection import Connection
 from surnn_server.dependencies import ServiceDep
@@ -25,7 +24,6 @@ __all__ = ["router"]
 router = APIRouter(
     prefix="/v1/sessions",
     tags=["sessions"],
-    dependencies=[Depends(require_admin)],
     responses=responses(ErrorCode.UNAUTHORISED, ErrorCode.FORBIDDEN),
 )
 
@@ -75,7 +73,7 @@ async def list_sessions(service: ServiceDep) -> LiveSessions:
         LiveSession(
             session=connection.id,
             model=session.spec.name,
-            seconds=session.seconds,
+            seconds=session.length,
             position=session.position,
         )
         for connection in sorted(_connections(service), key=lambda c: c.id)
@@ -111,7 +109,7 @@ async def get_state(
     snapshot = service.sealer.open(token)
     if request.headers.get("accept", "") == _BYTES:
         return Response(pack(snapshot), media_type=_BYTES)
-    return _described(live.spec.name, snapshot, token)
+    return _described(live.spec.name, live.spec.lookahead, snapshot, token)
 
 
 @router.post(
@@ -156,19 +154,19 @@ async def post_state(request: Request, service: ServiceDep) -> SavedSession:
             raise Refusal(ErrorCode.INVALID_TOKEN, f"state does not fit: {error}") from error
 
     await asyncio.to_thread(check)
-    return _described(name, snapshot, service.sealer.seal(snapshot))
+    return _described(name, runtime.spec.lookahead, snapshot, service.sealer.seal(snapshot))
 
 
 def _connections(service: Service) -> list[Connection]:
     return [c for c in service.connections if isinstance(c, Connection)]
 
 
-def _described(model: str, snapshot: Snapshot, token: str) -> SavedSession:
+def _described(model: str, lookahead: int, snapshot: Snapshot, token: str) -> SavedSession:
     state = snapshot.state
     return SavedSession(
         model=model,
         position=state.position,
-        frames=state.frames,
+        frames=max(0, state.frames - lookahead),
         events=state.events,
         encoding=state.encoding,
         sample_rate=state.sample_rate,

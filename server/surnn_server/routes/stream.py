@@ -7,6 +7,7 @@ import contextlib
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from surnn_server.access import principal_of
 from surnn_server.connection import Close, Connection
 from surnn_server.dependencies import service_of
 from surnn_server.transport import ABORT
@@ -30,7 +31,7 @@ async def stream(websocket: WebSocket) -> None:
             abort["call"]()
         sender.cancel()
 
-    connection = Connection(service_of(websocket.app), cut)
+    connection = Connection(service_of(websocket.app), cut, principal_of(websocket))
     sender = asyncio.create_task(_send(websocket, connection))
     receiver = asyncio.create_task(_receive(websocket, connection))
     try:
@@ -45,6 +46,7 @@ async def stream(websocket: WebSocket) -> None:
 
 async def _receive(websocket: WebSocket, connection: Connection) -> None:
     while True:
+        await connection.room()
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
             return

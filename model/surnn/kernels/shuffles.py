@@ -1,0 +1,91 @@
+"""Operations across the lanes of vectors: sums and transposes."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from surnn.kernels.simd import INT, pointer_to, same
+
+__all__ = ["store_sums", "transpose16"]
+
+
+def _shuffle(builder, a, b, order):
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
+
+
+@intrinsic
+def store_sums(typing, array, index, stride, a, b, c, d, bias, first):
+    """array[index + i * stride] = bias[first + i] + the 16 lanes of the i-th vector, i = 0..3.
+
+    Always the same tree: halves, quarters, pairs, neighbours.
+    """
+
+    def build(context, builder, sig, args):
+        v = args[3:7]
+        low, high = list(range(8)), list(range(8, 16))
+
+        def halves(x, y):
+            return builder.fadd(
+                _shuffle(builder, x, y, low + [16 + i for i in low]),
+                _shuffle(builder, x, y, high + [16 + i for i in high]),
+            )
+
+        def swapped(distance):
+            return [i ^ distance for i in range(16)]
+
+        ab, cd = halves(v[0], v[1]), halves(v[2], v[3])
+        first = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
+        quarters = builder.fadd(
+            _shuffle(builder, ab, cd, first), _shuffle(builder, ab, cd, [i + 4 for i in first])
+        )
+        pairs = builder.fadd(quarters, _shuffle(builder, quarters, quarters, swapped(2)))
+        sums = builder.fadd(pairs, _shuffle(builder, pairs, pairs, swapped(1)))
+        pointer = pointer_to(context, builder, sig.args[7], args[7], args[8], 4)
+        four = builder.fadd(
+            _shuffle(builder, sums, sums, [0, 4, 8, 12]), builder.load(pointer, align=4)
+        )
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        place = args[1]
+        for i in range(4):
+            value = builder.extract_element(four, ir.Constant(INT, i))
+            builder.store(value, builder.gep(data, [place]), align=4)
+            place = builder.add(place, args[2])
+        return context.get_dummy_value()
+
+    ok = same(a, b, c, d) and a.lanes == 16
+    signature = types.void(array, types.intp, types.intp, a, b, c, d, bias, types.intp)
+    return (signature, build) if ok else None
+
+
+@intrinsic
+def transpose16(typing, source, starts, offset, target, place):
+    """target[place + 16 * i + j] = source[starts[j] + offset + i] for i, j in 0..15."""
+
+    def build(context, builder, sig, args):
+        begins = context.make_array(sig.args[1])(context, builder, args[1]).data
+        rows = []
+        for j in range(16):
+            start = builder.load(builder.gep(begins, [ir.Constant(ir.IntType(64), j)]))
+            index = builder.add(start, args[2])
+            pointer = pointer_to(context, builder, sig.args[0], args[0], index, 16)
+            rows.append(builder.load(pointer, align=4))
+        # Four rounds of swapping off-diagonal blocks: 8x8, 4x4, 2x2, 1x1.
+        for step in (8, 4, 2, 1):
+            order = list(range(16))
+            upper = [i if not i & step else 16 + (i ^ step) for i in order]
+            lower = [i | step if not i & step else 16 + i for i in order]
+            for j in range(16):
+                if not j & step:
+                    a, b = rows[j], rows[j | step]
+                    rows[j] = _shuffle(builder, a, b, upper)
+                    rows[j | step] = _shuffle(builder, a, b, lower)
+        index = args[4]
+        for row in rows:
+            pointer = pointer_to(context, builder, sig.args[3], args[3], index, 16)
+            builder.store(row, pointer, align=4)
+            index = builder.add(index, ir.Constant(ir.IntType(64), 16))
+        return context.get_dummy_value()
+
+    return types.void(source, starts, types.intp, target, types.intp), build

@@ -1,0 +1,1 @@
+"""Jobs: many recordings scored in the background, kept in one SQLite file."""
