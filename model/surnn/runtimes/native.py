@@ -40,6 +40,8 @@ except ImportError as error:
 __all__ = ["NativeRuntime"]
 
 SPEC_FILE, WEIGHTS_FILE = "spec.json", "model.safetensors"
+_MANY = 64
+"""Sessions enough for the kernels that share weights between them."""
 _FRAMES = 4096
 """Frames that one pass through the layers carries at most: bounds its memory."""
 
@@ -77,7 +79,10 @@ class NativeRuntime:
 
     @classmethod
     def open(cls, directory: Path) -> NativeRuntime:
-        """Load a saved model's folder. Raises `UnknownModel` or `CorruptModel`."""
+        """Load a saved model's folder, its kernels compiled.
+
+        Raises `UnknownModel` or `CorruptModel`.
+        """
         for name in (SPEC_FILE, WEIGHTS_FILE):
             if not (directory / name).is_file():
                 raise UnknownModel(f"{directory.name} holds no {name}, expected a saved model")
@@ -86,12 +91,22 @@ class NativeRuntime:
             weights = load_file(directory / WEIGHTS_FILE)
         except (ValidationError, SafetensorError) as error:
             raise CorruptModel(f"{directory.name} cannot be read: {error}") from error
-        return cls(spec, weights)
+        runtime = cls(spec, weights)
+        runtime.warm_up()
+        return runtime
 
     @property
     def kernels(self) -> tuple[str, ...]:
         """The kernel that runs each layer: `row`, `block8` or `block16`."""
         return tuple(layer.kernel for layer in self._layers)
+
+    def warm_up(self) -> None:
+        """Run every kernel that some batch may need: compiling must not hold up a stream."""
+        pool = self.new_pool(_MANY)
+        slots = [pool.acquire() for _ in range(_MANY)]
+        frames: Float32 = np.zeros((2, self.spec.frame_size), np.float32)
+        for count in (1, _MANY):
+            self.run(pool, slots[:count], [frames] * count)
 
     def new_pool(self, capacity: int) -> StatePool:
         """A pool in main memory."""

@@ -61,6 +61,8 @@ def write_card(
     for title, name in images.items():
         lines += ["", f"![{title}]({name})"]
     lines += ["", "## Training", "", *_training(path, spec, figures)]
+    if config.notes:
+        lines += ["", "## Notes", "", *(f"- {note}" for note in config.notes)]
     lines += ["", "## Data", "", *_data(figures.get("data", ()))]
     target = out / "README.md"
     target.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
@@ -71,9 +73,10 @@ def _about(spec: ModelSpec) -> list[str]:
     front = spec.frontend
     rate = f"{spec.sample_rate} Hz"
     if isinstance(front, LogMelFrontEnd):
-        how = f"{front.bands} log-mel bands from the last {front.window} samples, no look-ahead"
+        how = f"{front.bands} log-mel bands from the last {front.window} samples"
     else:
         how = f"{spec.channels} channels, shifted and scaled"
+    wait = 1000.0 * spec.lookahead / spec.frame_rate
     if spec.encoder is not None:
         how += f"; encoder over {spec.encoder.frames} frames, {spec.encoder.width} wide"
     rules = [
@@ -84,7 +87,7 @@ def _about(spec: ModelSpec) -> list[str]:
     lines = [
         f"- **Input:** {rate}, one frame every {1000.0 / spec.frame_rate:g} ms; {how}.",
         f"- **Output:** {', '.join(spec.labels)} ({spec.head.value}), in every frame; "
-        f"frame threshold {spec.threshold:g}.",
+        f"answered {wait:g} ms later; frame threshold {spec.threshold:g}.",
     ]
     lines += [f"- **Events:** {'; '.join(rules)}."] if rules else []
     lines.append(f"- **Licence of the weights:** {spec.licence or 'not stated'}.")

@@ -191,6 +191,7 @@ class Config(_Table):
     """A whole training run."""
 
     task: Literal["voice", "activity"]
+    notes: tuple[str, ...] = Field(default=(), description="For the model card")
     seed: int = 1
     data: str | None = Field(default=None, description="Folder of the data sets")
     model: ModelConfig

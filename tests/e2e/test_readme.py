@@ -1,0 +1,62 @@
+"""The README's programs run as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def program(part: str) -> str:
+    (found,) = [block for block in blocks("python") if part in block]
+    return found
+
+
+def test_the_streaming_program_hears_the_recording(
+    live: object,
+    recording: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("call.wav", recording, 16_000)
+    code = program("surnn_client").replace("ws://localhost:8000", live.url)  # type: ignore[attr-defined]
+    exec(compile(code, str(README), "exec"), {})
+    printed = capsys.readouterr().out
+    assert "speech start" in printed
+    assert "open switches" in printed
+
+
+def test_the_embedded_program_hears_the_recording(
+    recording: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = program("surnn.load").replace("48_000", "16_000")
+    exec(compile(code, str(README), "exec"), {"microphone": lambda: np.array_split(recording, 50)})
+    assert "speech start" in capsys.readouterr().out
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README.read_text()):
+        assert (README.parent / target).exists(), target
+
+
+def test_commands_exist() -> None:
+    from typer.main import get_command
+
+    from surnn_cli import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    text = "\n".join(blocks("console")) + README.read_text()
+    named = set(re.findall(r"(?:^\$ |`)surnn ([a-z]+)", text, re.MULTILINE))
+    assert named
+    assert named <= known
