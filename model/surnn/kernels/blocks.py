@@ -23,6 +23,7 @@ from surnn.kernels.simd import fma, lanes, load, load_splat, splat, store, zeros
 __all__ = ["block_layer8", "block_layer16"]
 
 _ONE = np.float32(1.0)
+_F0 = np.float32(0.0)
 
 
 @inline
@@ -48,9 +49,9 @@ def tile_sums(weights, tile, v, column, tile2, column2, like):
 @inline
 def cell(z, r, nx, nh, old):
     """The new state from a block's sums, biases included."""
-    z, r = sigmoid(z), sigmoid(r)
+    q, r = sigmoid(splat(_F0, z) - z), sigmoid(r)
     n = tanh(fma(r, nh, nx))
-    return fma(z, old, (splat(_ONE, z) - z) * n)
+    return fma(q, n - old, old)
 
 
 @inline
