@@ -10,8 +10,8 @@ import numpy as np
 from surnn.kernels.batches import share_out
 from surnn.kernels.bits import lowest_bit
 from surnn.kernels.cache import inline, kernel
-from surnn.kernels.cells import after_inputs, gates_of, memory_of, remembers, sums_of
-from surnn.kernels.head import add_head_at, copy_padded
+from surnn.kernels.cells import after_inputs, gates_of, kind_of, memory_of, remembers, sums_of
+from surnn.kernels.head import add_head_at, copy_padded, copy_row, numbers
 from surnn.kernels.rows import advance
 from surnn.kernels.sums import add_products, no_sums, store_row_sums
 
@@ -19,21 +19,21 @@ __all__ = ["row_batch_layer"]
 
 
 @inline
-def _dots(cell, weights, bias, neuron, begins, v, inputs, width, pre, place, room):
-    """The sums of one neuron for the S sessions at `begins` into pre[r * room + place ...]."""
-    gates, rows = gates_of(cell), sums_of(cell)
+def _dots(kind, weights, bias, neuron, begins, v, inputs, width, pre, place):
+    """The sums of one neuron for the S sessions at `begins` into pre[place], pre[place + 1], ...."""
+    gates, rows = gates_of(kind), sums_of(kind)
     at = len(gates) * width * neuron
     sums = no_sums(gates, begins)
     for k in range(0, inputs, 16):
         sums = add_products(weights, at, width, v, begins, k, sums)
-    sums, apart = after_inputs(cell, sums, begins)
+    sums, apart = after_inputs(kind, sums, begins)
     for k in range(inputs, width, 16):
         sums = add_products(weights, at, width, v, begins, k, sums)
-    store_row_sums(pre, place, room, sums, apart, begins, bias, len(rows) * neuron, rows)
+    store_row_sums(pre, place, sums, apart, begins, bias, 4 * neuron, rows)
 
 
 @inline
-def _neuron(cell, weights, bias, neuron, at, count, v, inputs, width, pre, place, room):
+def _neuron(kind, weights, bias, neuron, at, count, v, inputs, width, pre, place):
     """One neuron for the `count` sessions whose columns begin at at[0], at[1], ... in v."""
     first = 0
     some = share_out(count, 6)
@@ -41,13 +41,13 @@ def _neuron(cell, weights, bias, neuron, at, count, v, inputs, width, pre, place
         a, b = at[first], at[first + 1]
         c, d = at[first + 2], at[first + 3]
         if some <= 2:
-            _dots(cell, weights, bias, neuron, (a, b), v, inputs, width, pre, place, room)
+            _dots(kind, weights, bias, neuron, (a, b), v, inputs, width, pre, place)
         elif some <= 4:
-            _dots(cell, weights, bias, neuron, (a, b, c, d), v, inputs, width, pre, place, room)
+            _dots(kind, weights, bias, neuron, (a, b, c, d), v, inputs, width, pre, place)
         else:
             e, f = at[first + 4], at[first + 5]
             six = (a, b, c, d, e, f)
-            _dots(cell, weights, bias, neuron, six, v, inputs, width, pre, place, room)
+            _dots(kind, weights, bias, neuron, six, v, inputs, width, pre, place)
         first += some
         place += some
 
@@ -74,18 +74,19 @@ def row_batch_layer(
 
     Arguments as for `surnn.kernels.rows.row_layer`.
     """
+    kind, second = kind_of(cell), memory_of(cell)
     states, hidden, width = cell.h, cell.h.shape[1], weights.shape[2]
     sessions, labels = len(rows), logits.shape[1]
-    v = np.zeros(sessions * width, np.float32)
+    v = numbers(sessions * width)
     # Pairs of a neuron and a session that has it open. The last may be written six at a time.
     room = (sessions * 16 + 31) // 16 * 16
-    pre = np.zeros(len(sums_of(cell)) * room, np.float32)
-    old, kept = np.zeros(room, np.float32), np.zeros(room, np.float32)
-    new, memory = np.zeros(room, np.float32), np.zeros(room, np.float32)
-    fresh = np.zeros(sessions * hidden, np.float32)
+    pre = numbers(4 * room)
+    old, kept = numbers(room), numbers(room)
+    new, memory = numbers(room), numbers(room)
+    fresh = numbers(sessions * hidden)
     members = np.zeros((16, sessions), np.int64)
     begins, counts = np.zeros(sessions + 6, np.int64), np.zeros(16, np.int64)
-    sums = np.zeros(sessions * labels, np.float32)
+    sums = numbers(sessions * labels)
     longest = 0
     for b in range(sessions):
         copy_padded(states, rows[b], v, b * width + inputs)
@@ -108,23 +109,23 @@ def row_batch_layer(
                     b = members[i, j]
                     begins[j] = b * width
                     old[pairs + j] = v[b * width + inputs + neuron]
-                    if remembers(cell):
-                        kept[pairs + j] = memory_of(cell)[rows[b], neuron]
+                    if remembers(kind):
+                        kept[pairs + j] = second[rows[b], neuron]
                 for j in range(count, count + 6):
                     begins[j] = begins[count - 1]
                 _neuron(
-                    cell, weights, bias, neuron, begins, count, v, inputs, width, pre, pairs, room
+                    kind, weights, bias, neuron, begins, count, v, inputs, width, pre, pairs
                 )
                 pairs += count
-            advance(cell, pre, old, kept, new, memory, pairs, room)
+            advance(kind, pre, old, kept, new, memory, pairs)
             pairs = 0
             for i in range(16):
                 neuron = 16 * word + i
                 for j in range(counts[i]):
                     b = members[i, j]
                     fresh[b * hidden + neuron] = new[pairs]
-                    if remembers(cell):
-                        memory_of(cell)[rows[b], neuron] = memory[pairs]
+                    if remembers(kind):
+                        second[rows[b], neuron] = memory[pairs]
                     pairs += 1
         for b in range(sessions):
             n = offsets[b] + step
@@ -145,5 +146,4 @@ def row_batch_layer(
                 for c in range(labels):
                     logits[n, c] += sums[b * labels + c]
                 if len(out):
-                    for i in range(hidden):
-                        out[n, i] = v[begin + i]
+                    copy_row(v, begin, out, n)
