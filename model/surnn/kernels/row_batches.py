@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from surnn.kernels.batches import share_out
-from surnn.kernels.bits import lowest_bit
+from surnn.kernels.bits import column_bits, lowest_bit
 from surnn.kernels.cache import inline, kernel
 from surnn.kernels.cells import after_inputs, gates_of, kind_of, memory_of, remembers, sums_of
 from surnn.kernels.head import add_head_at, copy_padded, copy_row, numbers
@@ -33,38 +33,35 @@ def _dots(kind, weights, bias, neuron, begins, v, inputs, width, pre, place):
 
 
 @inline
-def _neuron(kind, weights, bias, neuron, at, count, v, inputs, width, pre, place):
-    """One neuron for the `count` sessions whose columns begin at at[0], at[1], ... in v."""
-    first = 0
-    some = share_out(count, 6)
-    while first < count:
-        a, b = at[first], at[first + 1]
-        c, d = at[first + 2], at[first + 3]
+def _neuron(kind, weights, bias, neuron, places, first, count, v, inputs, width, pre):
+    """One neuron for the `count` sessions whose state of it lies at places[first], ... in v."""
+    some, end, behind = share_out(count, 6), first + count, inputs + neuron
+    while first < end:
+        a, b = places[first] - behind, places[first + 1] - behind
+        c, d = places[first + 2] - behind, places[first + 3] - behind
         if some <= 2:
-            _dots(kind, weights, bias, neuron, (a, b), v, inputs, width, pre, place)
+            _dots(kind, weights, bias, neuron, (a, b), v, inputs, width, pre, first)
         elif some <= 4:
-            _dots(kind, weights, bias, neuron, (a, b, c, d), v, inputs, width, pre, place)
+            _dots(kind, weights, bias, neuron, (a, b, c, d), v, inputs, width, pre, first)
         else:
-            e, f = at[first + 4], at[first + 5]
-            six = (a, b, c, d, e, f)
-            _dots(kind, weights, bias, neuron, six, v, inputs, width, pre, place)
+            e, f = places[first + 4] - behind, places[first + 5] - behind
+            _dots(kind, weights, bias, neuron, (a, b, c, d, e, f), v, inputs, width, pre, first)
         first += some
-        place += some
 
 
 @inline
-def _list(words, offsets, step, word, sessions, counts):
-    """For each of 16 neurons: how many sessions have it open, and which."""
-    counts[:] = 0
-    for b in range(len(offsets) - 1):
-        n = offsets[b] + step
-        if n < offsets[b + 1]:
-            bits = np.int64(words[n, word])
-            while bits:
-                i = lowest_bit(bits)
-                sessions[i, counts[i]] = b
-                counts[i] += 1
-                bits &= bits - 1
+def _list(column, first, neuron, width, inputs, hidden, rows, places, targets, pairs):
+    """Add the sessions that have a neuron open: where its state lies in v, and in the pool."""
+    for begin in range(0, len(rows), 64):
+        bits = column_bits(column, begin, first)
+        while bits:
+            b = begin + lowest_bit(bits)
+            bits &= bits - 1
+            places[pairs] = b * width + inputs + neuron
+            targets[pairs] = rows[b] * hidden + neuron
+            pairs += 1
+    return pairs
+
 
 @kernel
 def row_batch_layer(
@@ -74,18 +71,17 @@ def row_batch_layer(
 
     Arguments as for `surnn.kernels.rows.row_layer`.
     """
-    kind, second = kind_of(cell), memory_of(cell)
+    kind, second = kind_of(cell), memory_of(cell).reshape(-1)
     states, hidden, width = cell.h, cell.h.shape[1], weights.shape[2]
+    flat = states.reshape(-1)
     sessions, labels = len(rows), logits.shape[1]
     v = numbers(sessions * width)
-    # Pairs of a neuron and a session that has it open. The last may be written six at a time.
-    room = (sessions * 16 + 31) // 16 * 16
-    pre = numbers(4 * room)
-    old, kept = numbers(room), numbers(room)
+    # Pairs of a neuron and a session that has it open. Sums are written up to six at a time.
+    room = sessions * hidden + 16
+    pre, old, kept = numbers(4 * room), numbers(room), numbers(room)
     new, memory = numbers(room), numbers(room)
-    fresh = numbers(sessions * hidden)
-    members = np.zeros((16, sessions), np.int64)
-    begins, counts = np.zeros(sessions + 6, np.int64), np.zeros(16, np.int64)
+    places, targets = np.zeros(room, np.int64), np.zeros(room, np.int64)
+    column = np.zeros(sessions + 64, np.uint16)
     sums = numbers(sessions * labels)
     longest = 0
     for b in range(sessions):
@@ -97,51 +93,38 @@ def row_batch_layer(
             n = offsets[b] + step
             if n < offsets[b + 1]:
                 copy_padded(x, n, v, b * width)
+        pairs = 0
         for word in range(words.shape[1]):
-            _list(words, offsets, step, word, members, counts)
-            pairs = 0
-            for i in range(16):
-                count = counts[i]
-                if count == 0:
-                    continue
-                neuron = 16 * word + i
-                for j in range(count):
-                    b = members[i, j]
-                    begins[j] = b * width
-                    old[pairs + j] = v[b * width + inputs + neuron]
-                    if remembers(kind):
-                        kept[pairs + j] = second[rows[b], neuron]
-                for j in range(count, count + 6):
-                    begins[j] = begins[count - 1]
-                _neuron(
-                    kind, weights, bias, neuron, begins, count, v, inputs, width, pre, pairs
+            for b in range(sessions):
+                n = offsets[b] + step
+                column[b] = words[n, word] if n < offsets[b + 1] else 0
+            for i in range(min(16, hidden - 16 * word)):
+                neuron, first = 16 * word + i, pairs
+                pairs = _list(
+                    column, i, neuron, width, inputs, hidden, rows, places, targets, pairs
                 )
-                pairs += count
-            advance(kind, pre, old, kept, new, memory, pairs)
-            pairs = 0
-            for i in range(16):
-                neuron = 16 * word + i
-                for j in range(counts[i]):
-                    b = members[i, j]
-                    fresh[b * hidden + neuron] = new[pairs]
-                    if remembers(kind):
-                        second[rows[b], neuron] = memory[pairs]
-                    pairs += 1
+                if pairs > first:
+                    for j in range(pairs, pairs + 6):
+                        places[j] = places[first]
+                    count = pairs - first
+                    _neuron(
+                        kind, weights, bias, neuron, places, first, count, v, inputs, width, pre
+                    )
+        for j in range(pairs):
+            old[j] = v[places[j]]
+            if remembers(kind):
+                kept[j] = second[targets[j]]
+        advance(kind, pre, old, kept, new, memory, pairs)
+        for j in range(pairs):
+            v[places[j]] = new[j]
+            flat[targets[j]] = new[j]
+            if remembers(kind):
+                second[targets[j]] = memory[j]
         for b in range(sessions):
             n = offsets[b] + step
             if n < offsets[b + 1]:
-                changed = False
                 begin = b * width + inputs
-                for word in range(words.shape[1]):
-                    bits = np.int64(words[n, word])
-                    changed |= bits != 0
-                    while bits:
-                        i = 16 * word + lowest_bit(bits)
-                        value = fresh[b * hidden + i]
-                        v[begin + i] = value
-                        states[rows[b], i] = value
-                        bits &= bits - 1
-                if changed:
+                if labels:
                     add_head_at(head, head_bias, v, begin, sums, b * labels)
                 for c in range(labels):
                     logits[n, c] += sums[b * labels + c]
