@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from surnn.errors import InvalidInput, InvalidShape
+from surnn.nn.block import Block
 from surnn.nn.cells import CELL_MODULES
 from surnn.nn.encoder import Encoder
 from surnn.nn.features import build_front_end
@@ -37,7 +38,7 @@ class Output:
 
 
 class Layer(nn.Module):
-    """One recurrent layer and its switches."""
+    """One recurrent layer: a cell, its switches, and the block around them."""
 
     def __init__(self, spec: ModelSpec, index: int, inputs: int) -> None:
         super().__init__()
@@ -45,6 +46,7 @@ class Layer(nn.Module):
         self.states = tuple(state.name for state in spec.layer_states(index))
         self.switch = Switch(layer.switch, spec.features, layer.switches)
         self.cell = CELL_MODULES[layer.cell](inputs, layer.hidden)
+        self.block = Block(layer.block, inputs, layer.hidden)
 
     def forward(
         self, x: Tensor, features: Tensor, valid: Tensor, state: State
@@ -56,9 +58,11 @@ class Layer(nn.Module):
         switches, pre = self.switch(state["t"], features)
         switches = switches * valid
         gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
-        found = self.cell(x, gates, tuple(state[name] for name in self.states))
+        before = tuple(state[name] for name in self.states)
+        found = self.cell(self.block.before(x), gates, before)
         updates = switches if self.spec.traits.switched else found.updates
-        return found.outputs, updates, pre, dict(zip(self.states, found.state, strict=True))
+        after = dict(zip(self.states, found.state, strict=True))
+        return self.block.after(x, found.outputs), updates, pre, after
 
 
 class Network(nn.Module):
