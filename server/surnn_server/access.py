@@ -34,7 +34,7 @@ _RULES: tuple[tuple[str, tuple[Scope, ...]], ...] = (
     ("/v1/stream", (Scope.STREAM,)),
     ("/v1/tokens", (Scope.STREAM,)),
     ("/v1/score", (Scope.SCORE,)),
-    ("/v1/jobs", (Scope.SCORE,)),
+    ("/v1/jobs", (Scope.SCORE, Scope.ADMIN)),
     ("/v2/health", ()),
     ("/v2", (Scope.STREAM, Scope.SCORE)),
 )

@@ -50,21 +50,18 @@ class Checkpoints:
         if session is None or line.state is not LineState.OPEN or session.ready:
             return False
         if line.suspending:
-            outputs.append(Suspended(self._take(line, session)))
+            outputs.append(Suspended(self.take(line, session)))
             return True
         if line.checkpoint_due or line.checkpoint_asked:
             line.checkpoint_due = line.checkpoint_asked = False
-            checkpoint = self._take(line, session)
+            checkpoint = self.take(line, session)
             if checkpoint is not None:
                 outputs.append(checkpoint)
             self._plan(line, session, line.checkpoint_interval_s)
         return False
 
-    def _plan(self, line: Line, session: Session, seconds: float) -> None:
-        samples = round(seconds * session.ingest.sample_rate)
-        line.checkpoint_at = (time.perf_counter() + seconds, session.ingest.position + samples)
-
-    def _take(self, line: Line, session: Session) -> Checkpointed | None:
+    def take(self, line: Line, session: Session) -> Checkpointed | None:
+        """The session as it stands now, which no frame may wait in; None: it cannot be saved."""
         try:
             token = self._sealer.seal(self._engine.save(session))
         except SurnnError as error:
@@ -74,3 +71,7 @@ class Checkpoints:
         self.taken += 1
         line.saved_position = session.ingest.position
         return Checkpointed(token, session.ingest.position, session.reported, session.events)
+
+    def _plan(self, line: Line, session: Session, seconds: float) -> None:
+        samples = round(seconds * session.ingest.sample_rate)
+        line.checkpoint_at = (time.perf_counter() + seconds, session.ingest.position + samples)

@@ -19,6 +19,7 @@ from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
 from surnn_server.places import Place
 from surnn_server.protocol import Dialogue, Phase
 from surnn_server.quotas import Quota
+from surnn_server.resumption import resumption
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
 from surnn_server.timers import Timer, Timers
@@ -203,10 +204,14 @@ class Connection:
         return self._session
 
     def _start(self, start: Start) -> None:
-        place = Place(self._service, self._principal, start)
+        service = self._service
+        service.check_accepting()
+        resumed = resumption(start, service.sealer, service.fingerprints)
+        model, snapshot = (resumed.model, resumed.snapshot) if resumed else (start.model, None)
+        place = Place(service, self._principal, model, snapshot)
         with place.taking():
             self._session = StreamSession(
-                place.worker, start, self._settings, self._arrived, self.id, place.snapshot
+                place.worker, start, self._settings, self._arrived, self.id, snapshot
             )
         self._place = place
         if self._settings.max_session_s:
@@ -214,7 +219,7 @@ class Connection:
                 Timer.DURATION, self._settings.max_session_s, self._reached_max_duration
             )
         self._span.set_attribute("surnn.model", place.name)
-        how = "resumed" if place.snapshot else "started"
+        how = "resumed" if snapshot else "started"
         self._log.info("session %s %s: model %s", self.id, how, place.name)
 
     def _finish(self, reason: str) -> None:

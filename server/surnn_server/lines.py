@@ -59,6 +59,8 @@ class MarkAt:
     """Say when everything before this is done."""
 
     id: str
+    save: bool = False
+    """And what the session remembers then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Marked:
     """Everything before the marker is done."""
 
     id: str
+    saved: Checkpointed | None = None
+    """The session as it stands, if that was asked for and could be done."""
 
 
 @dataclass(frozen=True, slots=True)

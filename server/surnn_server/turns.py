@@ -130,8 +130,11 @@ class Turns:
                 line.state = LineState.ENDING
             elif isinstance(item, Gap):
                 outputs.append(self._skip(line, session, item))
+            elif isinstance(item, MarkAt):
+                saved = self.checkpoints.take(line, session) if item.save else None
+                outputs.append(Marked(item.id, saved))
             else:
-                outputs.append(Marked(item.id) if isinstance(item, MarkAt) else Flushed())
+                outputs.append(Flushed())
 
     def _skip(self, line: Line, session: Session, item: Gap) -> Skipped:
         """Pass over dropped samples."""
