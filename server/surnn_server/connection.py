@@ -84,6 +84,7 @@ class Connection:
         )
         self._log = logging.LoggerAdapter(log, {"session": self.id})
         service.connected(self)
+        self._guarded(self._enter)
 
     # From the client.
 
@@ -203,6 +204,15 @@ class Connection:
         assert self._session is not None, "the dialogue let a message pass before 'start'"
         return self._session
 
+    def _enter(self) -> None:
+        limit = self._settings.start_timeout_s
+        self._service.lobby.enter(self)
+        if limit:
+            message = f"no 'start' came for {limit:g} s"
+            self._timers.after(
+                Timer.START, limit, lambda: self.fail(ErrorCode.START_TIMEOUT, message)
+            )
+
     def _start(self, start: Start) -> None:
         service = self._service
         service.check_accepting()
@@ -214,6 +224,8 @@ class Connection:
                 place.worker, start, self._settings, self._arrived, self.id, snapshot
             )
         self._place = place
+        self._service.lobby.leave(self)
+        self._timers.stop(Timer.START)
         if self._settings.max_session_s:
             self._timers.after(
                 Timer.DURATION, self._settings.max_session_s, self._reached_max_duration
@@ -227,6 +239,7 @@ class Connection:
         if self._over is not None:
             return
         self._over = reason
+        self._service.lobby.leave(self)
         self._span.set_attribute("surnn.reason", reason)
         self._wake.set()
         self._read.set()
