@@ -153,6 +153,11 @@ class Connection:
             self._timers.after(Timer.SUSPENSION, limit, lambda: self._fail(code, message))
 
     @property
+    def key(self) -> str:
+        """Name of the client's API key."""
+        return self._principal.name
+
+    @property
     def session(self) -> StreamSession | None:
         """The session, while it lives."""
         return self._session if self._over is None else None
