@@ -6,7 +6,9 @@ from enum import IntEnum, StrEnum
 
 from surnn import SurnnError
 
-__all__ = ["CloseCode", "ErrorCode", "Refusal", "code_of"]
+__all__ = ["CloseCode", "ErrorCode", "Refusal", "clipped", "code_of"]
+
+_MAX_MESSAGE = 1000
 
 
 class CloseCode(IntEnum):
@@ -164,6 +166,14 @@ _SURNN = {
 }
 
 
+def clipped(message: str) -> str:
+    """The message, if need be without its middle: it may hold anything that a client has sent."""
+    if len(message) <= _MAX_MESSAGE:
+        return message
+    half = _MAX_MESSAGE // 2
+    return f"{message[:half]} … {message[-half:]}"
+
+
 class Refusal(Exception):
     """What a client asked for cannot be done; ends its stream or request with an error.
 
@@ -171,6 +181,7 @@ class Refusal(Exception):
     """
 
     def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
+        message = clipped(message)
         super().__init__(message)
         self.code = code
         self.message = message

@@ -81,7 +81,8 @@ def _pour(sock, data, times):
 
 
 BODY = (
-    b"POST /v1/%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 100000\r\n\r\n--b\r\n"
+    b"POST /v1/%s HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: %s\r\nContent-Length: 99999\r\n\r\n--b\r\n"
 )
 
 
@@ -156,7 +157,7 @@ def test_a_head_that_drips_is_not_waited_for_on_a_used_connection_either(run_ser
         run_server(head_timeout_s=0.2) as server,
         socket.create_connection(_place(server)) as sock,
     ):
-        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
         began = time.monotonic()
         with pytest.raises(ConnectionError):
@@ -166,7 +167,7 @@ def test_a_head_that_drips_is_not_waited_for_on_a_used_connection_either(run_ser
 
 def test_a_head_without_end_is_cut_off(server):
     with socket.create_connection(_place(server)) as sock:
-        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
         line = b"X-A: " + b"x" * 1000 + b"\r\n"
         with pytest.raises(ConnectionError):
             _pour(sock, line, 100 * heads.MAX_HEAD_BYTES // len(line))

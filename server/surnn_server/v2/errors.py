@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from surnn import SurnnError
-from surnn_server.codes import ErrorCode, Refusal, code_of
+from surnn_server.codes import ErrorCode, Refusal, clipped, code_of
 from surnn_server.errors import error_response
 
 __all__ = ["V2Route"]
@@ -60,4 +60,4 @@ def _response(code: ErrorCode, message: str, retry_after: float | None = None) -
     if status == 422 or (status == 500 and code is not ErrorCode.INTERNAL):
         status = 400
     headers = {k: v for k, v in plain.headers.items() if k in ("retry-after", "www-authenticate")}
-    return JSONResponse({"error": message}, status_code=status, headers=headers)
+    return JSONResponse({"error": clipped(message)}, status_code=status, headers=headers)
