@@ -164,7 +164,7 @@ def test_frames_are_written_with_the_digits_they_have(make_reporter):
     reporter = make_reporter(Report.FRAME, interval_ms=20)
     reporter.computed(computed(result(0, [0.1])), 0.0)
     (message,) = reporter.computed(computed(result(1, [0.2])), 0.0)
-    text = replies.encode(message, 0)
+    text = replies.encode(message, 0).decode()
     assert '"probs":{"speech":[0.1,0.2]}' in text
     assert '"frames":[[0.25,0.25]]' in text
 
