@@ -70,7 +70,7 @@ class DirectStream:
         self._pumping = True
         try:
             self._write(wire)
-        except Exception as error:  # noqa: BLE001  must not reach the other connections of a batch
+        except Exception as error:
             log.exception("connection %s failed", self._connection.id)
             self.closed.set_exception(error)
         finally:

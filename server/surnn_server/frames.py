@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from websockets.frames import apply_mask
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # built without a C compiler
+    from websockets.utils import apply_mask
 
 __all__ = ["BINARY_MESSAGE", "Extent", "frame_extent", "text_frames", "unmasked"]
 
@@ -50,7 +53,7 @@ def unmasked(data: bytes | bytearray, extent: Extent) -> bytes:
 
 def text_frames(payloads: Iterable[bytes]) -> bytes:
     """A server's frames, each a whole text message, one after the other."""
-    parts = []
+    parts: list[bytes] = []
     for payload in payloads:
         size = len(payload)
         if size < _SHORT:

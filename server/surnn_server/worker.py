@@ -267,14 +267,17 @@ class Worker:
         self.metrics.batch(len(group), time.perf_counter() - began)
         span.end()
         deliveries: Deliveries = []
+        done: list[ChunkResult] = []
+        waits: list[float] = []
         for line, result in zip(group, results, strict=True):
             outputs: list[Output] = []
             if isinstance(result, ChunkResult):
-                queue_s = self._turns.computed(line, outputs, result, began, len(group))
-                self.metrics.computed(result, queue_s)
+                done.append(result)
+                waits.append(self._turns.computed(line, outputs, result, began, len(group)))
             else:
                 self._turns.fail(line, outputs, result)
             deliveries.append((line, outputs))
+        self.metrics.computed(done, waits)
         return deliveries
 
     def _post(self, deliveries: Deliveries) -> None:

@@ -106,9 +106,11 @@ def result(first, probs, opened=0.25, events=(), compute_ms=1.0):
         end=(first + count) / 100,
         first_frame=first,
         probs=np.array(probs, np.float32)[:, None],
-        open_rates=np.full((count, 1), opened, np.float32),
+        opened=np.full((count, 1), 4 * opened, np.float32),
+        hidden=(4,),
+        updates=(round(4 * count * opened),),
+        computed=count,
         events=tuple(events),
-        sparsity=Sparsity((opened,), round(4 * count * opened), 4 * count),
         compute_ms=compute_ms,
     )
 
