@@ -45,6 +45,9 @@ class Reporter:
         self._spec = spec
         self._rate = sample_rate
         self._report = report
+        # A model's spec works these out anew whenever it is asked.
+        self._labels, self._neurons = spec.labels, spec.neurons
+        self._hop, self._model_rate = spec.hop, spec.sample_rate
         self._least_frames = max(1, math.ceil(interval_ms / 1000 * spec.frame_rate - 1e-9))
         self._merged: list[Computed] = []
         self._merged_frames = 0
@@ -128,27 +131,24 @@ class Reporter:
         )
 
     def _chunk(self, items: list[Computed]) -> Reply:
-        last = items[-1].result
-        result = last if len(items) == 1 else joined([item.result for item in items])
-        frames, first = result.frames, result.first_frame
-        updates, possible = sum(result.updates), self._spec.neurons * result.computed
+        newest = items[-1]
+        result, queue_ms, batch = newest.result, newest.queue_ms, newest.batch
         if len(items) == 1:
             rates = _rates(result)
         else:
-            # Of the frames that are reported; the first result's count has some more.
+            result = joined([item.result for item in items])
             rates = result.open_rates.mean(axis=0, dtype=np.float64).tolist()
-        sparsity = replies.sparsity(rates, updates, possible)
-        labels = self._spec.labels
+            queue_ms = max([item.queue_ms for item in items])
+            batch = max([item.batch for item in items])
+        frames, first, labels = result.frames, result.first_frame, self._labels
+        sparsity = replies.sparsity(rates, sum(result.updates), self._neurons * result.computed)
         if self._report is Report.FRAME:
             columns = np.ascontiguousarray(result.probs.T)
             by_label: Reply = dict(zip(labels, columns, strict=True))
             sparsity["frames"] = list(np.ascontiguousarray(result.open_rates.T))
         else:
-            means, peaks = result.mean_probs, result.peak_probs
-            by_label = {
-                label: {"mean": mean, "max": peak}
-                for label, mean, peak in zip(labels, means, peaks, strict=True)
-            }
+            summary = zip(labels, result.mean_probs, result.peak_probs, strict=True)
+            by_label = {label: {"mean": mean, "max": peak} for label, mean, peak in summary}
         return {
             "type": "chunk",
             "seq": 0,
@@ -156,21 +156,21 @@ class Reporter:
             "end": result.end,
             "first_sample": self._sample(first),
             # The last frame of a stream is filled up with zeros that the client never sent.
-            "end_sample": min(self._sample(first + frames), items[-1].position),
+            "end_sample": min(self._sample(first + frames), newest.position),
             "frames": frames,
             "probs": by_label,
             "sparsity": sparsity,
             "cost": {
                 "compute_ms": round(result.compute_ms, 4),
-                "queue_ms": round(max([item.queue_ms for item in items]), 4),
-                "batch": max([item.batch for item in items]),
+                "queue_ms": round(queue_ms, 4),
+                "batch": batch,
                 "realtime_factor": _realtime_factor(result.end - result.start, result.compute_ms),
             },
         }
 
     def _sample(self, frame: int) -> int:
         """The sample of the client's stream at which a frame starts."""
-        return frame * self._spec.hop * self._rate // self._spec.sample_rate
+        return frame * self._hop * self._rate // self._model_rate
 
 
 def _realtime_factor(seconds: float, compute_ms: float) -> float:

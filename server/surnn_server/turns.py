@@ -69,7 +69,8 @@ class Turns:
         queue_s = began - arrived
         outputs.append(Computed(result, position, arrived, queue_s * 1000.0, batch))
         self.checkpoints.check(line, session)
-        self.advance(line, outputs, take_data=False)
+        if line.inbox or line.state is LineState.ENDING:
+            self.advance(line, outputs, take_data=False)
         return queue_s
 
     def save(self, line: Line, outputs: list[Output]) -> None:

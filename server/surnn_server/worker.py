@@ -81,8 +81,10 @@ class Worker:
         self.lines = 0
         """Sessions opened and not closed, as the event loop sees it."""
         self._waited = 0.0
-        self._wake = threading.Condition()
-        # Guarded by the condition: lines with something to do; lines to be closed.
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        # Guarded by the lock: lines with something to do; lines to be closed; whether to notify.
+        self._idle = False
         self._runnable: RunQueue[Line] = RunQueue()
         self._closing: list[Line] = []
         self._thread = threading.Thread(
@@ -150,11 +152,13 @@ class Worker:
             self._wake.notify()
 
     def _enqueue(self, line: Line) -> None:
-        with self._wake:
+        with self._lock:
             if not line.queued:
                 line.queued = True
                 self._runnable.push(line, line.priority, time.perf_counter())
-                self._wake.notify()
+                if self._idle:
+                    self._idle = False
+                    self._wake.notify()
 
     # The thread.
 
@@ -216,8 +220,9 @@ class Worker:
         idle = False
         with self._wake:
             while not (self._runnable or self._closing or self.state is WorkerState.STOPPING):
-                idle = True
+                idle = self._idle = True
                 self._wake.wait()
+            self._idle = False
         return idle
 
     def _round(self, lines: Sequence[Line]) -> None:
