@@ -18,6 +18,8 @@ from surnn.types import Float32
 
 __all__ = ["Answer", "Stream", "answer_all", "answer_one", "probabilities"]
 
+_HALF, _ONE = np.float32(0.5), np.float32(1.0)
+
 
 class Stream(Protocol):
     """A session, as far as this needs it."""
@@ -46,13 +48,13 @@ class Answer(NamedTuple):
 
 def answer_one(stream: Stream, block: FrameBlock) -> Answer:
     """One session's answer: the plain way, and the reference of the other."""
-    early = max(0, stream.spec.lookahead - stream.frames)
-    return Answer(
-        probabilities(block.logits[early:], stream.spec.head),
-        block.opened[early:],
-        tuple([int(n) for n in block.opened.sum(axis=0, dtype=np.float64).tolist()]),
-        len(block.logits),
-    )
+    logits, opened = block.logits, block.opened
+    updates = np.add.reduce(opened, axis=0, dtype=np.float64).tolist()
+    computed = len(logits)
+    if early := max(0, stream.spec.lookahead - stream.frames):
+        logits, opened = logits[early:], opened[early:]
+    probs = probabilities(logits, stream.spec.head)
+    return Answer(probs, opened, tuple([int(n) for n in updates]), computed)
 
 
 def answer_all(streams: Sequence[Stream], blocks: Sequence[FrameBlock]) -> list[Answer]:
@@ -96,9 +98,10 @@ def _answer_same(blocks: Sequence[FrameBlock], frames: int, head: Head) -> list[
 def probabilities(logits: Float32, head: Head) -> Float32:
     """Probabilities [T, C] from logits [T, C]."""
     if head is Head.SIGMOID:
-        independent: Float32 = np.tanh(np.float32(0.5) * logits)
-        independent += np.float32(1.0)
-        independent *= np.float32(0.5)
+        independent: Float32 = _HALF * logits
+        np.tanh(independent, independent)
+        independent += _ONE
+        independent *= _HALF
         return independent
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     normalised: Float32 = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)

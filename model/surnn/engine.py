@@ -58,6 +58,8 @@ class Session:
         self.detector = EventDetector(spec)
         self.frames = 0
         """Frames computed so far: `reported` ones and the model's lookahead."""
+        # A spec works these out anew whenever it is asked.
+        self._frame_rate, self._lookahead = spec.frame_rate, spec.lookahead
         self.hidden = tuple(layer.hidden for layer in spec.layers)
         self.updates: list[int] = [0] * len(spec.layers)
         """Neuron updates done so far in each layer [L]."""
@@ -85,7 +87,7 @@ class Session:
     @property
     def reported(self) -> int:
         """Frames that results have covered so far."""
-        return max(0, self.frames - self.spec.lookahead)
+        return max(0, self.frames - self._lookahead)
 
     def push(self, data: Samples) -> None:
         """Take in a chunk of any size (see `Ingest.push`)."""
@@ -110,7 +112,7 @@ class Session:
 
     def absorb(self, answer: Answer, compute_ms: float) -> ChunkResult:
         """Count frames that were computed, and find their events: the result of both."""
-        first, rate = self.reported, self.spec.frame_rate
+        first, rate = self.reported, self._frame_rate
         self.frames += answer.computed
         self.updates = [n + more for n, more in zip(self.updates, answer.updates, strict=True)]
         events = self.detector.update(answer.probs, answer.extremes)

@@ -72,10 +72,12 @@ class EventDetector:
         self._frame += frames
         if not frames or not self._followers:
             return []
-        high, low = extremes or (
-            np.maximum.reduce(probs).tolist(),
-            np.minimum.reduce(probs).tolist(),
-        )
+        if extremes is None:
+            high = np.maximum.reduce(probs).tolist()
+            # Only open spans look at it.
+            low = np.minimum.reduce(probs).tolist() if self.active else high
+        else:
+            high, low = extremes
         decided: list[tuple[int, Event]] = []
         for follower in self._followers:
             column = follower.column

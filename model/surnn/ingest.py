@@ -316,6 +316,12 @@ def take_frames(ingests: Sequence[Ingest], max_frames: int) -> list[Float32]:
 
     Their frames are views of one array, one behind the other, as a runtime needs them.
     """
+    size = ingests[0].spec.frame_size
+    if len(ingests) == 1:
+        data = ingests[0].take_bytes(max_frames)
+        if data is None:
+            return [ingests[0].take(max_frames)]
+        return [_decode_pcm(data).reshape(-1, size)]
     frames: list[Float32 | None] = [None] * len(ingests)
     plain: list[tuple[int, bytes]] = []
     for i, ingest in enumerate(ingests):
@@ -325,7 +331,6 @@ def take_frames(ingests: Sequence[Ingest], max_frames: int) -> list[Float32]:
         else:
             plain.append((i, data))
     if plain:
-        size = ingests[0].spec.frame_size
         joined = _decode_pcm(b"".join([data for _, data in plain])).reshape(-1, size)
         begin = 0
         for i, data in plain:

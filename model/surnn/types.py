@@ -137,8 +137,8 @@ class ChunkResult:
         """Mean probability of each label [C]; there has to be a frame."""
         if self.summary is not None:
             return self.summary[0]
-        total: Float32 = np.add.reduce(self.probs)
-        mean: Float32 = np.true_divide(total, np.float32(len(self.probs)))
+        mean: Float32 = np.add.reduce(self.probs)
+        mean /= np.float32(len(self.probs))
         return mean
 
     @property
