@@ -135,7 +135,7 @@ async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     reply = replies.error(refusal.code, refusal.message, refusal.retry_after)
-    await send({"type": "websocket.send", "text": replies.encode(reply, 0)})
+    await send({"type": "websocket.send", "text": replies.encode(reply, 0).decode()})
     await send(
         {"type": "websocket.close", "code": refusal.code.close, "reason": refusal.code.value}
     )

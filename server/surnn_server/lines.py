@@ -45,9 +45,9 @@ __all__ = [
 # Items: from the loop to the worker, in the order in which the client sent them.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Data:
-    """Samples as they arrived."""
+    """Samples as they arrived. Not frozen, because there are so many."""
 
     payload: memoryview
     arrived: float
@@ -95,9 +95,9 @@ class Opened:
     """The session has a slot."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Computed:
-    """Frames were computed."""
+    """Frames were computed. Not frozen, because there are so many."""
 
     result: ChunkResult
     position: int
@@ -233,6 +233,8 @@ class Line:
         self.session: Session | None = None
         self.saved_position = 0
         """Of the newest checkpoint."""
+        self.turn_bytes = 0
+        """Taken in by one turn at most."""
         self.pushed_bytes = 0
         self.pushed_frames = 0
         """Frames that the session had all data of so far."""

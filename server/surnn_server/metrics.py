@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from surnn import ChunkResult, ModelSpec
+from surnn.types import open_rates
 from surnn_server.codes import ErrorCode
+from surnn_server.histograms import BatchHistogram, Distribution
 
 __all__ = ["Latency", "Metrics", "ModelMetrics"]
 
@@ -36,7 +40,7 @@ class Metrics:
             "surnn_sessions_rejected", "Streams that were refused", ["code"], registry=r
         )
         self.errors = Counter("surnn_errors", "Errors sent to clients", ["code"], registry=r)
-        self.latency = Histogram(
+        self.latency = BatchHistogram(
             "surnn_latency_seconds",
             "Arrival of data to the sending of its result",
             ["model"],
@@ -45,13 +49,13 @@ class Metrics:
         )
         self.slots = Gauge("surnn_slots_used", "State slots in use", ["model"], registry=r)
         self.capacity = Gauge("surnn_slots", "State slots", ["model"], registry=r)
-        self.batch = Histogram(
+        self.batch = BatchHistogram(
             "surnn_batch_size", "Streams in a call", ["model"], buckets=_BATCH, registry=r
         )
-        self.step = Histogram(
+        self.step = BatchHistogram(
             "surnn_step_seconds", "Time of a call", ["model"], buckets=_SECONDS, registry=r
         )
-        self.queue = Histogram(
+        self.queue = BatchHistogram(
             "surnn_queue_seconds",
             "Arrival of data to its call",
             ["model"],
@@ -68,7 +72,7 @@ class Metrics:
             ["model"],
             registry=r,
         )
-        self.open_rate = Histogram(
+        self.open_rate = BatchHistogram(
             "surnn_open_rate",
             "Share of open switches in a result",
             ["model", "layer"],
@@ -137,14 +141,14 @@ class Metrics:
 class Latency:
     """From data to result; what takes too long is counted."""
 
-    def __init__(self, seconds: Histogram, late: Counter, late_after_s: float) -> None:
+    def __init__(self, seconds: Distribution, late: Counter, late_after_s: float) -> None:
         self._seconds = seconds
         self._late = late
         self._late_after_s = late_after_s
 
     def observe(self, seconds: float) -> None:
         """A result was sent."""
-        self._seconds.observe(seconds)
+        self._seconds.observe((seconds,))
         if seconds > self._late_after_s:
             self._late.inc()
 
@@ -178,14 +182,23 @@ class ModelMetrics:
 
     def batch(self, sessions: int, seconds: float) -> None:
         """A runtime call was made."""
-        self._batch.observe(sessions)
-        self._step.observe(seconds)
+        self._batch.observe((sessions,))
+        self._step.observe((seconds,))
 
-    def computed(self, result: ChunkResult, queue_s: float) -> None:
-        """A session got a result."""
+    def computed(self, results: Sequence[ChunkResult], queue_s: Iterable[float]) -> None:
+        """Sessions got results; their data had waited so long."""
+        if not results:
+            return
         self._queue.observe(queue_s)
-        self._frames.inc(result.frames)
-        self._updates.inc(result.sparsity.updates)
-        self._skipped.inc(result.sparsity.skipped)
-        for histogram, rate in zip(self._open_rate, result.sparsity.open_rate, strict=True):
-            histogram.observe(rate)
+        frames = updates = possible = 0
+        rates = []
+        for result in results:
+            frames += len(result.probs)
+            updates += sum(result.updates)
+            possible += sum(result.hidden) * result.computed
+            rates.append(open_rates(result.updates, result.hidden, result.computed))
+        self._frames.inc(frames)
+        self._updates.inc(updates)
+        self._skipped.inc(possible - updates)
+        for distribution, layer in zip(self._open_rate, zip(*rates, strict=True), strict=True):
+            distribution.observe(layer)

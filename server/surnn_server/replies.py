@@ -38,10 +38,10 @@ PROTOCOL_VERSION = 1
 Reply = dict[str, Any]
 
 
-def encode(reply: Reply, seq: int) -> str:
+def encode(reply: Reply, seq: int) -> bytes:
     """The text frame of a message, numbered."""
     reply["seq"] = seq
-    return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def ready(

@@ -291,10 +291,11 @@ class StreamSession:
         self._worker.put(self._line, item)
 
     def _deliver(self, outputs: Sequence[Output]) -> None:
-        self._opened = self._opened or any(isinstance(item, Opened) for item in outputs)
         self.outbox.extend(outputs)
         for output in outputs:
-            if isinstance(output, Checkpointed):
+            if isinstance(output, Opened):
+                self._opened = True
+            elif isinstance(output, Checkpointed):
                 self._saved(output)
             elif isinstance(output, Replaced | NotReplaced):
                 self._was_replaced(output)

@@ -82,8 +82,10 @@ class Worker:
         self.lines = 0
         """Sessions opened and not closed, as the event loop sees it."""
         self._waited = 0.0
-        self._wake = threading.Condition()
-        # Guarded by the condition: lines with something to do; lines to be closed.
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        # Guarded by the lock: lines with something to do; lines to be closed; whether to notify.
+        self._idle = False
         self._runnable: RunQueue[Line] = RunQueue()
         self._closing: list[Line] = []
         self._thread = threading.Thread(
@@ -159,11 +161,13 @@ class Worker:
             self._wake.notify()
 
     def _enqueue(self, line: Line) -> None:
-        with self._wake:
+        with self._lock:
             if not line.queued:
                 line.queued = True
                 self._runnable.push(line, line.priority, time.perf_counter())
-                self._wake.notify()
+                if self._idle:
+                    self._idle = False
+                    self._wake.notify()
 
     # The thread.
 
@@ -225,8 +229,9 @@ class Worker:
         idle = False
         with self._wake:
             while not (self._runnable or self._closing or self.state is WorkerState.STOPPING):
-                idle = True
+                idle = self._idle = True
                 self._wake.wait()
+            self._idle = False
         return idle
 
     def _round(self, lines: Sequence[Line]) -> None:
@@ -276,14 +281,17 @@ class Worker:
         self.metrics.batch(len(group), time.perf_counter() - began)
         span.end()
         deliveries: Deliveries = []
+        done: list[ChunkResult] = []
+        waits: list[float] = []
         for line, result in zip(group, results, strict=True):
             outputs: list[Output] = []
             if isinstance(result, ChunkResult):
-                queue_s = self._turns.computed(line, outputs, result, began, len(group))
-                self.metrics.computed(result, queue_s)
+                done.append(result)
+                waits.append(self._turns.computed(line, outputs, result, began, len(group)))
             else:
                 self._turns.fail(line, outputs, result)
             deliveries.append((line, outputs))
+        self.metrics.computed(done, waits)
         return deliveries
 
     def _post(self, deliveries: Deliveries) -> None:

@@ -11,7 +11,8 @@ import torch
 
 import surnn
 from surnn import checkpoint
-from surnn.engine import Engine, StreamConfig, probabilities
+from surnn.answers import probabilities
+from surnn.engine import Engine, StreamConfig
 from surnn.nn import Output
 from surnn.runtimes.base import Runtime
 from surnn.runtimes.native import NativeRuntime
