@@ -124,7 +124,7 @@ class ChunkResult:
     @property
     def open_rates(self) -> Float32:
         """Share of open switches in each frame and layer [T, L]."""
-        rates: Float32 = self.opened / np.array(self.hidden, np.float32)
+        rates: Float32 = np.true_divide(self.opened, np.array(self.hidden, np.float32))
         return rates
 
     @property
