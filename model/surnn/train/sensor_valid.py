@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from surnn.dataset.motion import Execution
 from surnn.engine import probabilities
 from surnn.nn import Network
 from surnn.spec import ModelSpec
-from surnn.train.motion import Execution
 from surnn.train.task import Example, Report
 from surnn.types import Float32, Int64
 
