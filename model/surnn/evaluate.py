@@ -24,6 +24,7 @@ from surnn.dataset.motion import is_motion_folder, read_executions
 from surnn.dataset.record import DataRecord
 from surnn.dataset.sensor import read_sensor
 from surnn.dataset.split import Part
+from surnn.dataset.tables import table_files
 from surnn.errors import InvalidConfig, InvalidInput
 from surnn.measures import (
     EventMatch,
@@ -38,7 +39,7 @@ from surnn.segments import Segment
 from surnn.spec import Head, ModelKind, ModelSpec
 from surnn.types import ChunkResult, Float32
 
-__all__ = ["Evaluation", "Heard", "audio_files", "evaluate", "listen"]
+__all__ = ["Evaluation", "Heard", "audio_files", "count", "evaluate", "listen"]
 
 _BLOCK_SECONDS = 10.0
 _POINT_LATE = 0.5
@@ -107,6 +108,19 @@ def evaluate(
     naming file and line for a folder that is not as described.
     """
     return listen(model, directory, part=part, record=record, progress=progress).figures
+
+
+def count(
+    model: Model, directory: Path | str, part: Part | None = None, record: DataRecord | None = None
+) -> int:
+    """How many recordings `evaluate` will go through. Raises `InvalidInput` and `InvalidConfig`."""
+    folder = Path(directory)
+    chosen = _chosen(record or DataRecord(), part)
+    if chosen is not None:
+        return len(chosen)
+    if model.spec.kind is ModelKind.AUDIO:
+        return len(audio_files(folder))
+    return 0 if is_motion_folder(folder) else len(table_files(folder))
 
 
 def listen(

@@ -159,7 +159,7 @@ def test_a_folder_without_table_or_audio_is_refused(tmp_path: Path, audio_model:
     with pytest.raises(InvalidInput, match="is not a folder"):
         evaluate(audio_model, tmp_path / "missing")
     soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16_000)
-    with pytest.raises(InvalidInput, match=r"segments.csv: no such file"):
+    with pytest.raises(InvalidInput, match=r"holds audio and no labels, expected segments\.csv"):
         evaluate(audio_model, tmp_path)
 
 

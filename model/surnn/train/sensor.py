@@ -116,3 +116,6 @@ class SensorTask:
         held = ", ".join(sorted({e.subject for e in self.validation.executions}))
         parts = (("train", f"subjects {trained}"), ("valid", f"subjects {held}"))
         return [{**about, "kind": "motion", "role": role, "part": part} for role, part in parts]
+
+    def record(self) -> None:
+        """The config says what was used for what."""
