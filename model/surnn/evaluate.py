@@ -150,7 +150,7 @@ def listen(
         "frame_ms": 1000.0 / spec.frame_rate,
         "data": {
             "folder": folder.name,
-            "part": part.value if part else "all",
+            "part": part.value if part else "valid" if is_motion_folder(folder) else "all",
             "recordings": len(heard),
             "groups": len({h.group for h in heard if h.group}) or None,
         },

@@ -120,7 +120,7 @@ def _labels(labels: dict[str, Any]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("label")
+    table.add_column("label", no_wrap=True)
     for name in ("f1", "auc", "missed", "false alarms", "events found", "false/hour", "latency ms"):
         table.add_column(name, justify="right", no_wrap=True)
     for label, row in labels.items():
