@@ -77,9 +77,9 @@ def read_sensor(
     found: list[Series] = []
     for name in names:
         content = read_table(folder / name)
-        times = _times(content, columns, sample_rate)
         channels = columns.channels or _channels(content, columns)
         values = np.stack([content.numbers(c) for c in channels], axis=1)
+        times = _times(content, columns, sample_rate)
         if found and values.shape[1] != found[0].rows.shape[1]:
             raise InvalidInput(
                 f"{folder / name}: {values.shape[1]} channels ({', '.join(channels)}), "
