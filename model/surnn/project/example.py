@@ -32,14 +32,15 @@ def _sounds(folder: Path, seconds: float) -> None:
         rng = np.random.default_rng([7, number])
         wave = _hiss(rng, round(seconds * _RATE))
         at = rng.uniform(0.3, 1.2)
+        first = rng.permutation(len(SOUNDS)).tolist()  # every place has every sound
         while True:
-            label = SOUNDS[int(rng.integers(len(SOUNDS)))]
+            label = SOUNDS[first.pop() if first else int(rng.integers(len(SOUNDS)))]
             sound = _sound(rng, label)
             length = len(sound) / _RATE
             if at + length > seconds - 0.2:
                 break
-            first = round(at * _RATE)
-            wave[first : first + len(sound)] += sound
+            begin = round(at * _RATE)
+            wave[begin : begin + len(sound)] += sound
             rows.append((f"{place}.flac", f"{at:.3f}", f"{at + length:.3f}", label, place))
             at += length + rng.uniform(0.4, 2.5)
         soundfile.write(folder / f"{place}.flac", np.clip(wave, -1, 1), _RATE)

@@ -15,8 +15,8 @@ README = """# {name}
 ```console
 $ surnn train config.toml --out model      # in this folder; Ctrl-C stops it, the best so far stays
 $ surnn eval model {data} --part test      # as a server would run it, on what was kept apart
-$ surnn serve --models . --port 8000       # the model is called `model` there
-$ surnn stream RECORDING --model model
+$ surnn stream RECORDING --model model     # a recording as if it were live
+$ surnn serve --models model --port 8000   # there it is called {name}
 ```
 
 `config.toml` says which labels there are, how the recordings are divided, and how long to train.
