@@ -15,6 +15,7 @@ from surnn_cli.commands import (
     info,
     key,
     models,
+    new,
     score,
     serve,
     stream,
@@ -63,6 +64,7 @@ app.command("key", rich_help_panel=_USE)(key.key)
 app.command("models", rich_help_panel=_MODELS)(models.models)
 app.command("info", rich_help_panel=_MODELS)(info.info)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
+app.command("new", rich_help_panel=_MAKE)(new.new)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)

@@ -26,6 +26,7 @@ def test_a_voice_run_leaves_a_model_that_can_be_served(
         "model.onnx",
         "model.safetensors",
         "open_rate.png",
+        "report.html",
         "roc.png",
         "spec.json",
         "switches.png",

@@ -76,7 +76,7 @@ def fit(
     random = torch.Generator().manual_seed(config.seed)
     history, best, state = History(), None, network.initial_state(config.budget.batch)
     budget, console = config.budget, Console(stderr=True, quiet=not progress)
-    limit, began = budget.minutes * 60.0, time.monotonic()
+    limit, began, stale = budget.minutes * 60.0, time.monotonic(), 0
     with _bar(console, progress) as bar, ThreadPoolExecutor(1) as worker:
         line = bar.add_task("train", total=1.0, note="")
         for step, batch in enumerate(_batches(task, worker, budget.steps)):
@@ -107,6 +107,10 @@ def fit(
                 best = _better(best, mean, report, keep)
                 history.valid_steps.append(step + 1)
                 history.valid_score.append(report.score)
+                stale = 0 if best[1] is report else stale + 1
+                if budget.patience and stale >= budget.patience:
+                    console.print(f"no better for {stale} validations: stopped", highlight=False)
+                    break
                 minutes = (time.monotonic() - began) / 60.0
                 console.print(f"{minutes:5.1f} min  {note}  {report.summary}", highlight=False)
         bar.update(line, completed=1.0)
