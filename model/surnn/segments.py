@@ -56,7 +56,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
     reader = csv.DictReader(text.splitlines())
     header = [name.strip() for name in reader.fieldnames or ()]
     header = [
-        name if name in columns or (other := _OTHER_NAMES.get(name)) not in columns else other
+        other if name not in columns and (other := _OTHER_NAMES.get(name, "")) in columns else name
         for name in header
     ]
     if missing := [name for name in columns if name not in header]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from surnn.dataset import Labelled, Part, Split, Truth, frame_truth, read_audio, read_sensor, split
 from surnn.dataset.record import DataRecord, FilePart
 from surnn.nn import Network
-from surnn.spec import EventRule, Head, ModelKind, ModelSpec, ScaleFrontEnd
+from surnn.spec import EventRule, Head, LogMelFrontEnd, ModelKind, ModelSpec, ScaleFrontEnd
 from surnn.train.config import Config
 from surnn.train.frames_valid import FramesValidation
 from surnn.train.losses import edge_weights
@@ -34,6 +34,7 @@ class FramesTask:
         self.config = config
         model = config.model
         self.exclusive = model.head is Head.SOFTMAX
+        front: LogMelFrontEnd | ScaleFrontEnd
         if config.task == "audio":
             recordings, found = self._sounds(root)
             front, channels, hop = model.frontend, 1, model.hop
