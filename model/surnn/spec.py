@@ -65,6 +65,8 @@ class Head(StrEnum):
     """Labels are independent."""
     SOFTMAX = "softmax"
     """Exactly one label holds in each frame."""
+    LINEAR = "linear"
+    """No probabilities: each label is a number to be estimated, and no events are made of it."""
 
 
 class SwitchSpec(_Frozen):
