@@ -18,6 +18,7 @@ from surnn_cli.commands import (
     score,
     serve,
     stream,
+    tasks,
     train,
 )
 from surnn_cli.errors import ErrorGroup
@@ -65,6 +66,7 @@ app.command("info", rich_help_panel=_MODELS)(info.info)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
+app.add_typer(tasks.tasks, name="tasks", rich_help_panel=_MAKE)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
 app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 

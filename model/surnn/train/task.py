@@ -30,7 +30,12 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        return Batch(self.frames.to(device), self.targets.to(device), self.weights.to(device))
+        return Batch(*(x.to(device) for x in self.tensors))
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames, targets and weights."""
+        return self.frames, self.targets, self.weights
 
 
 @dataclass(frozen=True, slots=True)
