@@ -8,7 +8,7 @@ are rounded to integers in training too, so the trained gate is the served gate,
 switch sees the frame number and the front end's features, never the hidden state, so the switches
 of a whole chunk are known before its recurrence starts.
 
-The step H has no gradient; training uses a surrogate (`surnn.nn.surrogates`).
+The step H has no gradient; training uses a surrogate (`surnn.nn.slopes`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from surnn.clock import (
     increments,
 )
 from surnn.errors import InvalidConfig
-from surnn.nn.surrogates import SURROGATE_WIDTH, Surrogate, heaviside
+from surnn.nn.slopes import SURROGATE_WIDTH, Surrogate, heaviside
 from surnn.spec import SwitchMode, SwitchSpec
 
 __all__ = ["Switch", "clock_basis"]
@@ -151,15 +151,14 @@ class Switch(nn.Module):
     def _integers(amplitude: Tensor) -> Tensor:
         return _round((amplitude * AMPLITUDE_ONE).clamp(-AMPLITUDE_LIMIT, AMPLITUDE_LIMIT))
 
-    def forward(self, t: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Gates and their pre-activations a, both [B, T, G].
+    def forward(self, t: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Gates and their pre-activations a, both [B, T, G]; a is None where nothing drives them.
 
         t: frame number of each session's first frame, int64 [B]; features [B, T, F].
         """
         batch, steps = features.shape[:2]
         if self.bias is None:
-            ones = features.new_ones(batch, steps, self.switches)
-            return ones, ones
+            return features.new_ones(batch, steps, self.switches), None
         if self.amplitude is None:
             assert self.weight is not None
             a = features @ self.weight + self.bias

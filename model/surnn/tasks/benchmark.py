@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -56,7 +56,10 @@ class Metric:
         return value >= self.aim if self.higher_is_better else value < self.aim
 
 
-class Benchmark[C: TaskConfig](ABC):
+C = TypeVar("C", bound=TaskConfig)
+
+
+class Benchmark(ABC, Generic[C]):
     """A task with its settings. Fits `surnn.train.task.Task`, so the one training loop runs it."""
 
     name: ClassVar[str]

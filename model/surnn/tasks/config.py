@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -36,7 +36,10 @@ class TaskConfig(Training):
         return length
 
 
-def with_settings[C: TaskConfig](config: C, changes: dict[str, Any]) -> C:
+C = TypeVar("C", bound=TaskConfig)
+
+
+def with_settings(config: C, changes: dict[str, Any]) -> C:
     """The config with some settings changed, named like `optimiser.lr`.
 
     Raises `InvalidConfig` naming the setting.

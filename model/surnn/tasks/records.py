@@ -1,4 +1,4 @@
-"""One JSON file for each run: what was asked, what came out, on what, and the command that did it."""
+"""One JSON file for each run: what was asked, what came out, on what, and by which command."""
 
 from __future__ import annotations
 

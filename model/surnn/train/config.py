@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from surnn.errors import InvalidConfig
-from surnn.nn.surrogates import SURROGATE_WIDTH, Surrogate
+from surnn.nn.slopes import SURROGATE_WIDTH, Surrogate
 from surnn.spec import EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
 
 __all__ = [

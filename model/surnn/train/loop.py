@@ -75,8 +75,8 @@ def fit(
     run goes on from it, and it is written at each validation. A run that was cut off and resumed
     ends with the weights of one that was not, as long as its steps are ahead of the clock.
 
-    Raises `SurnnError` when the loss is no longer a number, `InvalidConfig` when the file belongs to
-    another run or there is no such device.
+    Raises `SurnnError` when the loss is no longer a number, `InvalidConfig` when the file belongs
+    to another run or there is no such device.
     """
     run = _Run(task, config, Console(stderr=True, quiet=not progress), keep)
     if resume is not None and resume.exists():
@@ -263,7 +263,7 @@ def _device(name: str) -> torch.device:
 
 @torch.no_grad()
 def _orthogonal(network: Network) -> None:
-    """Draw every recurrent matrix [n H, H] anew: n orthogonal blocks, which keep gradients' size."""
+    """Draw every recurrent matrix [n H, H] anew: n orthogonal blocks, which keep gradients."""
     for name, weight in network.named_parameters():
         if name.endswith("weight_h") and weight.ndim == 2:
             for block in weight.split(weight.shape[1]):

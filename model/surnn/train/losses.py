@@ -85,6 +85,8 @@ def margin_penalty(output: Output, targets: Tensor) -> Tensor:
     quiet = (targets.sum(dim=-1) == 0).to(targets.dtype)[..., None]
     total = output.logits.new_zeros(())
     for a in output.pre:
+        if a is None:
+            continue
         pressed = functional.softplus(4.0 * (a + 0.5)) / 4.0
         total = total + (pressed * quiet).sum() / (quiet.sum() * a.shape[-1]).clamp(min=1.0)
     return total
