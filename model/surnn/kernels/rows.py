@@ -15,7 +15,7 @@ from surnn.kernels.head import add_head, copy_padded
 from surnn.kernels.shuffles import store_sums
 from surnn.kernels.simd import fma, load, splat, store, zeros16
 
-__all__ = ["row_layer"]
+__all__ = ["dots", "row_layer"]
 
 
 @inline
@@ -33,7 +33,7 @@ def list_open(words, n, opened):
 
 
 @inline
-def _dots(weights, bias, neuron, other, v, inputs, pre, place, room):
+def dots(weights, bias, neuron, other, v, inputs, pre, place, room):
     """The four sums of two neurons into pre[i * room + place ...]: z, r, n of x, n of h.
 
     Two, because one neuron's sums wait for each other.
@@ -110,7 +110,7 @@ def row_layer(words, offsets, rows, x, states, weights, bias, inputs, head, head
                 opened[count] = opened[count - 1]
                 for j in range(0, count, 2):
                     i, other = opened[j], opened[j + 1]
-                    _dots(weights, bias, i, other, v, inputs, pre, j, room)
+                    dots(weights, bias, i, other, v, inputs, pre, j, room)
                     old[j], old[j + 1] = v[inputs + i], v[inputs + other]
                 _activate(pre, old, new, count, room)
                 for j in range(count):
