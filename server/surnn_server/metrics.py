@@ -72,6 +72,12 @@ class Metrics:
             buckets=_RATES,
             registry=r,
         )
+        self.cell = Gauge(
+            "surnn_layer_info",
+            "1 for the cell of each layer",
+            ["model", "layer", "cell"],
+            registry=r,
+        )
         self.late = Counter(
             "surnn_results_late", "Results that came too late", ["model"], registry=r
         )
@@ -163,6 +169,9 @@ class ModelMetrics:
         self._open_rate = [
             metrics.open_rate.labels(name, str(layer)) for layer in range(len(spec.layers))
         ]
+
+        for index, layer in enumerate(spec.layers):
+            metrics.cell.labels(name, str(index), layer.cell.value).set(1)
 
     def batch(self, sessions: int, seconds: float) -> None:
         """A runtime call was made."""

@@ -256,6 +256,8 @@ class Config(Training):
         table = "audio" if self.task == "voice" else "sensor"
         if getattr(self, table) is None:
             raise ValueError(f"task {self.task!r} needs a table [{table}]")
+        if self.model.head is Head.LINEAR:
+            raise ValueError(f"a linear head gives numbers, but task {self.task!r} has labels")
         return self
 
 
