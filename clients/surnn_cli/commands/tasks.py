@@ -71,7 +71,6 @@ def run(
     """Train a network for a task, test it once, and write a record of the run."""
     require_torch("training")
     from surnn.spec import Cell, SwitchMode
-    from surnn.tasks.records import write_record
     from surnn.tasks.registry import Settings
     from surnn.tasks.runner import RunOptions, run_task
 
@@ -89,14 +88,13 @@ def run(
             group=group,
             notes=tuple(note or ()),
             checkpoint=checkpoint,
+            out=out,
             model_out=model_out,
             command=_command(),
         ),
     )
     score = record.score
     typer.echo(f"{name}: {score.metric} {score.test:.4f}, open rate {record.open_rate:.3f}")
-    if out is not None:
-        write_record(out, record)
 
 
 @tasks.command("table")

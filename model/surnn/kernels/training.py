@@ -170,9 +170,7 @@ def train_backward(
                 for j in range(opened):
                     i = listed[j]
                     dz, dr, dn, dnh = deltas[0, j], deltas[1, j], deltas[2, j], deltas[3, j]
-                    _accumulate(
-                        weights, i, v, inputs, dz, dr, dn, dnh, dv, d_weights, len(d_x) > 0
-                    )
+                    _accumulate(weights, i, v, inputs, dz, dr, dn, dnh, dv, d_weights, len(d_x) > 0)
                     d_bias[i, 0] += dz
                     d_bias[i, 1] += dr
                     d_bias[i, 2] += dn

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from surnn.errors import InvalidInput, InvalidShape
 from surnn.nn.block import Block
 from surnn.nn.cells import CELL_MODULES
+from surnn.nn.cells.soft import soft_sequence
 from surnn.nn.encoder import Encoder
 from surnn.nn.features import build_front_end
 from surnn.nn.switches import Switch
@@ -55,11 +56,18 @@ class Layer(nn.Module):
 
         x [B, T, I]; features [B, T, F] are what the switches see; valid [B, T, 1].
         """
-        switches, pre = self.switch(state["t"], features)
-        switches = switches * valid
-        gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
+        inputs = self.block.before(x)
         before = tuple(state[name] for name in self.states)
-        found = self.cell(self.block.before(x), gates, before)
+        # Mixed precision ends here: a rounded a would turn switches, and recurrences add up errors.
+        with torch.autocast(x.device.type, enabled=False):
+            switches, pre = self.switch(state["t"], features.to(before[0].dtype))
+            switches = switches * valid
+            gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
+            inputs = inputs.to(before[0].dtype)
+            if self.switch.soft:
+                found = soft_sequence(self.cell, inputs, gates, before)
+            else:
+                found = self.cell(inputs, gates, before)
         updates = switches if self.spec.traits.switched else found.updates
         after = dict(zip(self.states, found.state, strict=True))
         return self.block.after(x, found.outputs), updates, pre, after

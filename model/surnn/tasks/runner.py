@@ -19,7 +19,7 @@ from surnn.spec import Cell, LayerSpec, SwitchMode, SwitchSpec
 from surnn.tasks.benchmark import Benchmark, Split
 from surnn.tasks.config import TaskConfig, with_settings
 from surnn.tasks.measure import Measured
-from surnn.tasks.records import Layer, Record, Score
+from surnn.tasks.records import Layer, Record, Score, write_record
 from surnn.tasks.registry import Settings, task_entry
 from surnn.train.loop import Fit, fit
 from surnn.train.switching import switch_health
@@ -45,6 +45,8 @@ class RunOptions:
     notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
     """Resume from this file, and write it."""
+    out: Path | None = None
+    """File for the record."""
     model_out: Path | None = None
     """Folder for the trained model, with its ONNX file."""
     command: str = ""
@@ -65,9 +67,12 @@ def run_task(name: str, options: RunOptions) -> Record:
     found = fit(task, config, progress=options.progress, resume=options.checkpoint)
     cpu = time.process_time() - cpu
     tested = task.measure(found.network, Split.TEST)
+    record = _record(task, config, found, tested, cpu, options)
+    if options.out is not None:
+        write_record(options.out, record)
     if options.model_out is not None:
         _publish(found.network, config, tested, options.model_out)
-    return _record(task, config, found, tested, cpu, options)
+    return record
 
 
 def build_config(name: str, options: RunOptions) -> TaskConfig:

@@ -88,6 +88,9 @@ class Budget(_Table):
     )
     validate_steps: int = Field(default=300, gt=0, description="Steps between validations")
     threads: int = Field(default=1, gt=0)
+    compiled: bool = Field(
+        default=True, description="Train suGRU and GRU in compiled code, where numba is installed"
+    )
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="bfloat16: mixed, with float32 weights and switches"

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from surnn.errors import InvalidConfig, SurnnError
 from surnn.nn import Network, switch_parameters
+from surnn.nn.cells.sugru import SuGRU
 from surnn.train.config import Optimiser, Training
 from surnn.train.losses import total_loss
 from surnn.train.resume import read_run, write_run
@@ -116,6 +118,10 @@ class _Run:
         if config.optimiser.orthogonal:
             _orthogonal(self.network)
         prepare_switches(self.network, config.switches)
+        if config.budget.compiled and find_spec("numba") is not None:
+            for layer in self.network.stack:
+                if isinstance(layer.cell, SuGRU):
+                    layer.cell.compiled = True
         self.network.to(self.device)
         self.mean = copy.deepcopy(self.network).requires_grad_(requires_grad=False)
         self.optimiser = _optimiser(self.network, config.optimiser)
