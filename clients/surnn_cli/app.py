@@ -19,6 +19,7 @@ from surnn_cli.commands import (
     score,
     serve,
     stream,
+    tasks,
     train,
 )
 from surnn_cli.errors import ErrorGroup
@@ -67,6 +68,7 @@ app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
 app.command("new", rich_help_panel=_MAKE)(new.new)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
+app.add_typer(tasks.tasks, name="tasks", rich_help_panel=_MAKE)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
 app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 

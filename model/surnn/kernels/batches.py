@@ -137,9 +137,7 @@ def _layer(
                         store(v, at + inputs + block * size, fresh)
                         write_open(words, n, block, size, new, at, states, rows[b])
                         if remembers(cell):
-                            write_open(
-                                words, n, block, size, memory, at, memory_of(cell), rows[b]
-                            )
+                            write_open(words, n, block, size, memory, at, memory_of(cell), rows[b])
                 if changed:
                     add_head_at(head, head_bias, v, at + inputs, sums, b * labels)
                 for c in range(labels):

@@ -14,7 +14,7 @@ Equations: `surnn.nn.cells`. A function's plain body serves Python; kernels get 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba.extending import overload
@@ -39,7 +39,7 @@ __all__ = [
     "update",
 ]
 
-_INLINE = {"forceinline": True, "error_model": "numpy", "nogil": True}
+_INLINE: Any = {"forceinline": True, "error_model": "numpy", "nogil": True}
 _ZERO = np.float32(0.0)
 
 

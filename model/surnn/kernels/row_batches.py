@@ -66,6 +66,7 @@ def _list(words, offsets, step, word, sessions, counts):
                 counts[i] += 1
                 bits &= bits - 1
 
+
 @kernel
 def row_batch_layer(
     words, offsets, rows, x, cell, weights, bias, inputs, head, head_bias, logits, out

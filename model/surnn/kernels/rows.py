@@ -23,7 +23,7 @@ from surnn.kernels.head import add_head, copy_padded
 from surnn.kernels.simd import load, store, zeros16
 from surnn.kernels.sums import add_products, no_sums, store_row_sums
 
-__all__ = ["advance", "list_open", "row_layer"]
+__all__ = ["advance", "dots", "list_open", "row_layer"]
 
 
 @inline
@@ -41,7 +41,7 @@ def list_open(words, n, opened):
 
 
 @inline
-def _dots(cell, weights, bias, neuron, other, v, inputs, pre, place, room):
+def dots(cell, weights, bias, neuron, other, v, inputs, pre, place, room):
     """The sums of two neurons into pre[r * room + place ...].
 
     Two, because one neuron's sums wait for each other.
@@ -111,7 +111,7 @@ def row_layer(words, offsets, rows, x, cell, weights, bias, inputs, head, head_b
                 opened[count] = opened[count - 1]
                 for j in range(0, count, 2):
                     i, other = opened[j], opened[j + 1]
-                    _dots(cell, weights, bias, i, other, v, inputs, pre, j, room)
+                    dots(cell, weights, bias, i, other, v, inputs, pre, j, room)
                     old[j], old[j + 1] = v[inputs + i], v[inputs + other]
                 if remembers(cell):
                     for j in range(count):
