@@ -247,8 +247,9 @@ class Line:
 
     def waiting(self, frame_bytes: float) -> float:
         """Bytes that were not computed yet, in the inbox or as frames of so many bytes each."""
-        session = self.session
         size, frames = self.pushed
+        # Read second: a session that opens in between has all that counts still to come.
+        session = self.session
         computing = 0 if session is None else max(0, frames - session.frames)
         return self.accepted_bytes - self.dropped_bytes - size + computing * frame_bytes
 

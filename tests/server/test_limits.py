@@ -173,7 +173,9 @@ def _wait_until_read(server):
 
 
 def _send_forever(sock, data):
-    for _ in range(1000):
+    """Longer than the server keeps a connection whose close is not answered."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
         sock.sendall(data)
         time.sleep(0.001)
 
