@@ -52,7 +52,9 @@ def test_audio_headers(campaigns, recordings):
                 assert total <= MOST_SAMPLES
         return "read"
 
-    campaigns.run("audio files", 0.1, make, read)
+    # libsndfile loses about 1 KB at each damaged Ogg file and some at damaged FLAC files, also
+    # when they are only opened and closed.
+    campaigns.run("audio files", 0.1, make, read, leak=1000)
 
 
 def test_sensor_tables(campaigns):
