@@ -18,6 +18,7 @@ from surnn_cli.commands import (
     new,
     score,
     serve,
+    soak,
     stream,
     tasks,
     train,
@@ -54,7 +55,7 @@ def _options(
 
 
 _USE, _MODELS, _MAKE = "Use a model", "See what a model is", "Make a model"
-_MEASURE = "Make it fast"
+_MEASURE = "Measure it"
 
 app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
@@ -70,6 +71,7 @@ app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
 app.add_typer(tasks.tasks, name="tasks", rich_help_panel=_MAKE)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
+app.add_typer(soak.soak, name="soak", rich_help_panel=_MEASURE)
 app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 
 
