@@ -75,7 +75,7 @@ class Turns:
 
     def save(self, line: Line, outputs: list[Output]) -> None:
         """After a round: save the session, if that is due."""
-        if not (line.checkpoint_due or line.checkpoint_asked or line.suspending):
+        if not (line.saving or line.suspending):
             return
         try:
             if self.checkpoints.visit(line, outputs):
