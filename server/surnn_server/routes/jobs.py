@@ -22,7 +22,13 @@ from surnn_server.errors import responses
 from surnn_server.jobs.types import Job, JobOptions, JobState
 from surnn_server.negotiation import negotiate
 from surnn_server.routes.disconnect import OwningResponse
-from surnn_server.routes.score import FILES_BODY, parse_thresholds
+from surnn_server.routes.files import (
+    FILES_BODY,
+    ModelQuery,
+    SampleRateQuery,
+    ThresholdsQuery,
+    parse_thresholds,
+)
 from surnn_server.uploads import uploads
 
 __all__ = ["router"]
@@ -89,21 +95,12 @@ async def submit(
     response: Response,
     service: ServiceDep,
     jobs: JobsDep,
-    model: Annotated[str, Query(description="Name of a served model", examples=["vad"])] = "vad",
+    model: ModelQuery = "vad",
     format: Annotated[
         str, Query(description=f"Of the result: one of {', '.join(Format)}", examples=["ndjson"])
     ] = "json",
-    thresholds: Annotated[
-        str | None,
-        Query(
-            description="Changes to the model's event rules, as JSON",
-            examples=['{"speech": {"on": 0.6}}'],
-        ),
-    ] = None,
-    sample_rate: Annotated[
-        int | None,
-        Query(gt=0, description="Samples per second of files that do not say, such as CSV"),
-    ] = None,
+    thresholds: ThresholdsQuery = None,
+    sample_rate: SampleRateQuery = None,
 ) -> JobStatus:
     """Recordings, and at most one archive of recordings: .zip, .tar, .tar.gz or .tar.bz2.
 

@@ -21,6 +21,7 @@ from surnn_server.resumption import find_model
 from surnn_server.saved import Checkpointed
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
+from surnn_server.uploads import check_size
 
 __all__ = ["router"]
 
@@ -243,9 +244,5 @@ async def _read(request: Request) -> bytes:
     body = b""
     async for part in request.stream():
         body += part
-        if len(body) > _MAX_BODY:
-            raise Refusal(
-                ErrorCode.UPLOAD_TOO_BIG,
-                f"body of {len(body)} bytes or more, expected at most {_MAX_BODY}",
-            )
+        check_size(len(body), _MAX_BODY)
     return body
