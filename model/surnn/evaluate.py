@@ -104,7 +104,7 @@ def evaluate(
     Seconds of recording per second of wall time, reading and resampling included, are the
     `realtime_factor`.
 
-    Raises `InvalidConfig` for a part that nobody wrote down, `InvalidInput` or `InvalidAudio`
+    Raises `InvalidConfig` for a part that nobody wrote down or a linear head, `InvalidInput` or `InvalidAudio`
     naming file and line for a folder that is not as described.
     """
     return listen(model, directory, part=part, record=record, progress=progress).figures
@@ -133,6 +133,11 @@ def listen(
 ) -> Evaluation:
     """`evaluate`, and the frames behind its figures."""
     folder, spec, record = Path(directory), model.spec, record or DataRecord()
+    if spec.head is Head.LINEAR:
+        raise InvalidConfig(
+            f"model {spec.name!r} has a linear head, expected one that gives probabilities: "
+            "numbers have no labels to be measured against"
+        )
     chosen = _chosen(record, part)
     if spec.kind is ModelKind.AUDIO:
         heard = list(_audio(model, folder, record, chosen, progress))
