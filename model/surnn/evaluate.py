@@ -104,8 +104,8 @@ def evaluate(
     Seconds of recording per second of wall time, reading and resampling included, are the
     `realtime_factor`.
 
-    Raises `InvalidConfig` for a part that nobody wrote down or a linear head, `InvalidInput` or `InvalidAudio`
-    naming file and line for a folder that is not as described.
+    Raises `InvalidConfig` for a linear head or a part that nobody wrote down, `InvalidInput` or
+    `InvalidAudio` naming file and line for a folder that is not as described.
     """
     return listen(model, directory, part=part, record=record, progress=progress).figures
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ class Table:
     """Columns of one file."""
 
     path: Path
-    columns: dict[str, Sequence[Any]]
+    columns: Mapping[str, Sequence[Any]]
     """Words of a CSV file; values of whatever type of a Parquet file."""
     lines: NDArray[np.int64]
     """Where each row stands [n]; in a Parquet file the row's number from 1."""
@@ -84,7 +84,8 @@ class Table:
                 f"before that of the row above ({_shown(self.column(name)[i - 1])}), "
                 "expected times in order"
             )
-        return times - times[0]
+        since: NDArray[np.float64] = times - times[0]
+        return since
 
     def _moment(self, row: int, name: str, value: Any) -> float:
         if isinstance(value, datetime):
@@ -172,7 +173,7 @@ def _parquet(path: Path) -> Table:
         from pyarrow import parquet
     except ModuleNotFoundError:
         raise MissingDependency(
-            f"{path} is a Parquet file, which needs pyarrow: pip install pyarrow"
+            f"{path} is a Parquet file, which needs pyarrow: pip install 'surnn[parquet]'"
         ) from None
     try:
         found = parquet.read_table(path)
