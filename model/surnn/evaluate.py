@@ -104,8 +104,8 @@ def evaluate(
     Seconds of recording per second of wall time, reading and resampling included, are the
     `realtime_factor`.
 
-    Raises `InvalidConfig` for a part that nobody wrote down, `InvalidInput` or `InvalidAudio`
-    naming file and line for a folder that is not as described.
+    Raises `InvalidConfig` for a linear head or a part that nobody wrote down, `InvalidInput` or
+    `InvalidAudio` naming file and line for a folder that is not as described.
     """
     return listen(model, directory, part=part, record=record, progress=progress).figures
 
@@ -135,7 +135,8 @@ def listen(
     folder, spec, record = Path(directory), model.spec, record or DataRecord()
     if spec.head is Head.LINEAR:
         raise InvalidConfig(
-            f"model {spec.name!r} has a linear head, expected one that gives probabilities"
+            f"model {spec.name!r} has a linear head, expected one that gives probabilities: "
+            "numbers have no labels to be measured against"
         )
     chosen = _chosen(record, part)
     if spec.kind is ModelKind.AUDIO:

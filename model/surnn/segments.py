@@ -55,10 +55,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         ) from None
     reader = csv.DictReader(text.splitlines())
     header = [name.strip() for name in reader.fieldnames or ()]
-    header = [
-        other if name not in columns and (other := _OTHER_NAMES.get(name, "")) in columns else name
-        for name in header
-    ]
+    renamed = {old: new for old, new in _OTHER_NAMES.items() if new in columns}
+    header = [renamed.get(name, name) for name in header]
     if missing := [name for name in columns if name not in header]:
         raise InvalidInput(
             f"{path}:1: columns are {','.join(header) or 'missing'}, "

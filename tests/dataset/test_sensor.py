@@ -127,7 +127,7 @@ def test_parquet_reads_like_csv(tmp_path: Path) -> None:
         from pyarrow import parquet
     except ModuleNotFoundError:
         (tmp_path / "a.parquet").write_bytes(b"PAR1")
-        with pytest.raises(MissingDependency, match="pip install pyarrow"):
+        with pytest.raises(MissingDependency, match=r"surnn\[parquet\]"):
             read_table(tmp_path / "a.parquet")
         return
     table = pa.table({"t": [0.0, 0.1], "x": [1, 2], "y": [3.0, 4.0], "label": ["rest", None]})

@@ -73,7 +73,7 @@ def frame_truth(
     if several.any():
         last = table.shape[1] - 1 - table[several, ::-1].argmax(axis=1)
         table[several] = np.eye(table.shape[1], dtype=np.bool_)[last]
-    known: Bools = np.asarray(table.any(axis=1))
+    known: Bools = np.asarray(table.any(axis=1), np.bool_)
     return Truth(table, known)
 
 

@@ -173,7 +173,7 @@ def _parquet(path: Path) -> Table:
         from pyarrow import parquet
     except ModuleNotFoundError:
         raise MissingDependency(
-            f"{path} is a Parquet file, which needs pyarrow: pip install pyarrow"
+            f"{path} is a Parquet file, which needs pyarrow: pip install 'surnn[parquet]'"
         ) from None
     try:
         found = parquet.read_table(path)

@@ -148,5 +148,7 @@ def _colours(rows: Iterable[object]) -> Any:
 
 
 def _legend(axes: Any, rows: Mapping[str, object], place: str) -> None:
-    if rows:
-        axes.legend(loc=place, fontsize=7 if len(rows) > 5 else 8)
+    if len(rows) > 5:  # beside the curves: they would be hidden
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
+    elif rows:
+        axes.legend(loc=place, fontsize=8)

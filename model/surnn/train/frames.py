@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from surnn.dataset import Labelled, Part, Split, Truth, frame_truth, read_audio, read_sensor, split
 from surnn.dataset.record import DataRecord, FilePart
 from surnn.nn import Network
-from surnn.spec import EventRule, Head, LogMelFrontEnd, ModelKind, ModelSpec, ScaleFrontEnd
+from surnn.segments import Segment
+from surnn.spec import EventRule, FrontEnd, Head, ModelKind, ModelSpec, ScaleFrontEnd
 from surnn.train.config import Config
 from surnn.train.frames_valid import FramesValidation
 from surnn.train.losses import edge_weights
@@ -19,6 +21,7 @@ from surnn.train.recordings import Pool
 from surnn.train.synthetic import synthetic_clips
 from surnn.train.tapes import Reel, Tape, load_sound, vary_series, vary_sound
 from surnn.train.task import Batch, Report
+from surnn.types import Float32
 
 __all__ = ["FramesTask"]
 
@@ -32,12 +35,13 @@ class FramesTask:
 
     def __init__(self, config: Config, root: Path) -> None:
         self.config = config
+        self._samples: dict[str, Float32] = {}
         model = config.model
         self.exclusive = model.head is Head.SOFTMAX
-        front: LogMelFrontEnd | ScaleFrontEnd
         if config.task == "audio":
             recordings, found = self._sounds(root)
-            front, channels, hop = model.frontend, 1, model.hop
+            front: FrontEnd = model.frontend
+            channels, hop = 1, model.hop
         else:
             recordings, found, front = self._series(root)
             channels, hop = len(config.columns.channels), 1
@@ -93,7 +97,6 @@ class FramesTask:
 
     def _series(self, root: Path) -> tuple[list[Labelled], Split, ScaleFrontEnd]:
         config = self.config
-        self._samples = {}
         series = read_sensor(
             root,
             config.model.sample_rate,
@@ -129,7 +132,7 @@ class FramesTask:
                 reels.append(Reel(recording.name, samples, self._truth(recording.segments, frames)))
         return reels
 
-    def _truth(self, segments: tuple, frames: int) -> Truth:  # type: ignore[type-arg]
+    def _truth(self, segments: Sequence[Segment], frames: int) -> Truth:
         return frame_truth(
             segments,
             self.config.model.labels,

@@ -143,7 +143,13 @@ def raster(example: Example) -> Figure:
     _signal(axes[0], example, seconds)
     frames = (np.arange(len(example.truth)) + 0.5) / example.frame_rate
     colours = plt.get_cmap("tab10")(np.arange(len(example.labels)) % 10)
-    for c, label in enumerate(example.labels):
+    shown = [
+        c
+        for c in range(len(example.labels))
+        if example.truth[:, c].any() or example.probs[:, c].max() > 0.2
+    ]
+    for c in shown:
+        label = example.labels[c]
         axes[1].fill_between(
             frames, 0, example.truth[:, c], step="mid", color=colours[c], alpha=0.18, linewidth=0
         )
@@ -151,7 +157,7 @@ def raster(example: Example) -> Figure:
     axes[1].set_ylim(-0.02, 1.02)
     axes[1].set_ylabel("probability")
     axes[1].legend(
-        loc="lower right", bbox_to_anchor=(1.0, 0.98), fontsize=7, ncols=len(example.labels)
+        loc="lower right", bbox_to_anchor=(1.0, 0.98), fontsize=7, ncols=min(8, max(1, len(shown)))
     )
     _open_rate(axes[2], example, frames)
     for i, gates in enumerate(example.gates):

@@ -32,7 +32,7 @@ __all__ = ["REPORT", "switch_health", "write_report"]
 
 REPORT = "report.html"
 _DEAD, _STUCK = 0.001, 0.999
-_ROWS = 40
+_ROWS = 12
 
 
 def write_report(
@@ -133,8 +133,8 @@ def _basis(evaluation: Evaluation | None, record: DataRecord | None) -> str:
         )
     about = evaluation.figures["data"]
     assert isinstance(about, dict)
-    what = f"{about['recordings']} recordings of {about['groups']} groups kept apart by "
-    what += f"{record.rule}, streamed through the exported model. "
+    what = f"{_count(about['recordings'], 'recording')} of {_count(about['groups'], 'group')} "
+    what += f"kept apart by {record.rule}, streamed through the exported model. "
     if about["part"] == Part.TEST:
         return what + "Nothing was chosen on them."
     return what + "Checkpoint and thresholds were chosen on them: there is no untouched test part."
@@ -273,7 +273,7 @@ def _recordings(evaluation: Evaluation | None) -> str:
     groups = {h.name: h.group for h in evaluation.heard}
     order = sorted(files.items(), key=lambda item: item[1].get("accuracy") or 0.0)
     rows = []
-    for name, row in order[:_ROWS]:
+    for name, row in order:
         events = [r["events"] for r in row["labels"].values() if "events" in r]
         rows.append(
             (
@@ -298,8 +298,11 @@ def _recordings(evaluation: Evaluation | None) -> str:
         "false events",
         "open rate",
     )
-    more = f"<p class=note>{len(order) - _ROWS} more.</p>" if len(order) > _ROWS else ""
-    return _table(head, rows, raw=(3,)) + more
+    table = _table(head, rows[:_ROWS], raw=(3,))
+    if len(rows) > _ROWS:
+        rest = _table(head, rows[_ROWS:], raw=(3,))
+        table += f"<details><summary>{len(rows) - _ROWS} more</summary>{rest}</details>"
+    return table
 
 
 def _groups(figures: Mapping[str, Any]) -> str:
@@ -406,6 +409,10 @@ def _short(value: object, unit: str = "") -> str:
     if not isinstance(value, int | float):
         return "–"
     return f"{value:,.0f}{unit}" if value >= 10 or value == 0 else f"{value:.1f}{unit}"
+
+
+def _count(number: object, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
 
 
 def _e(text: str) -> str:

@@ -74,7 +74,7 @@ class Tape:
         self.vary = vary
         self.pause = pause if nothing is not None else 0.0
         self.nothing = nothing
-        holds = [np.asarray(r.truth.labels.any(axis=0)) for r in reels]
+        holds = [np.asarray(r.truth.labels.any(axis=0), np.bool_) for r in reels]
         count = reels[0].truth.labels.shape[1]
         by_label = [[i for i, h in enumerate(holds) if h[c]] for c in range(count)]
         self._by_label = [found for found in by_label if found]
@@ -134,8 +134,8 @@ def load_sound(recording: Labelled, rate: int) -> NDArray[np.int16]:
     mono = samples.mean(axis=1)
     if found != rate:
         mono = soxr.resample(mono, found, rate)
-    pcm: NDArray[np.int16] = np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
-    return pcm[:, None]
+    whole: NDArray[np.int16] = np.clip(np.round(mono * 32768.0), -32768, 32767).astype(np.int16)
+    return whole[:, None]
 
 
 def vary_sound(config: SoundMix, noise: Pool, rate: int) -> Vary:
