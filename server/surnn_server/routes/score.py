@@ -80,6 +80,7 @@ FILES_BODY: dict[str, Any] = {
             ErrorCode.NOT_ACCEPTABLE,
             ErrorCode.UPLOAD_TOO_BIG,
             ErrorCode.AUDIO_TOO_LONG,
+            ErrorCode.STORAGE_FULL,
             ErrorCode.AT_CAPACITY,
             ErrorCode.DRAINING,
             ErrorCode.INTERNAL,
