@@ -226,6 +226,8 @@ class Service:
                 retry_after=_RETRY_AFTER_S,
             )
         worker = self.workers[name]
+        if not worker.alive:
+            raise Refusal(ErrorCode.INTERNAL, "the model's worker is dead, expected it at work")
         if not worker.gate.look(time.perf_counter()):
             raise Refusal(
                 ErrorCode.AT_CAPACITY,
