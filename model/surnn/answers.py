@@ -96,7 +96,9 @@ def _answer_same(blocks: Sequence[FrameBlock], frames: int, head: Head) -> list[
 
 
 def probabilities(logits: Float32, head: Head) -> Float32:
-    """Probabilities [T, C] from logits [T, C]."""
+    """Probabilities [T, C] from logits [T, C]; a linear head's numbers stay what they are."""
+    if head is Head.LINEAR:
+        return logits
     if head is Head.SIGMOID:
         independent: Float32 = _HALF * logits
         np.tanh(independent, independent)
