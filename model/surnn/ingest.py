@@ -111,9 +111,9 @@ class Ingest:
         return self._pending_samples // self._hop
 
     @property
-    def split_bytes(self) -> int:
-        """Bytes of an unfinished sample waiting for the rest."""
-        return len(self._split)
+    def split(self) -> bytes:
+        """An unfinished sample waiting for the rest."""
+        return self._split
 
     def push(self, data: Samples) -> None:
         """Take in a chunk of any size.

@@ -12,6 +12,7 @@ from surnn_server.access import AccessControl
 from surnn_server.dependencies import jobs_of, service_of
 from surnn_server.errors import add_handlers
 from surnn_server.jobs.office import Jobs
+from surnn_server.pace import BodyPace
 from surnn_server.routes import health, jobs, score, sessions, stream, tokens, v2
 from surnn_server.routes import models as models_routes
 from surnn_server.service import Service
@@ -46,6 +47,11 @@ def create_app(
     app.state.jobs = Jobs(service)
     app.state.v2 = v2.V2(service)
     add_handlers(app)
+    app.add_middleware(
+        BodyPace,
+        grace_s=service.settings.upload_grace_s,
+        rate=service.settings.min_upload_rate,
+    )
     app.add_middleware(
         AccessControl,
         authenticator=service.authenticator,

@@ -20,6 +20,7 @@ from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
 from surnn_server.places import Place
 from surnn_server.protocol import Dialogue, Phase
 from surnn_server.quotas import Quota
+from surnn_server.resumption import resumption
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
 from surnn_server.timers import Timer, Timers
@@ -88,6 +89,7 @@ class Connection:
         )
         self._log = logging.LoggerAdapter(log, {"session": self.id})
         service.connected(self)
+        self._guarded(self._enter)
 
     # From the client.
 
@@ -166,6 +168,11 @@ class Connection:
             self._timers.after(Timer.SUSPENSION, limit, lambda: self._fail(code, message))
 
     @property
+    def key(self) -> str:
+        """Name of the client's API key."""
+        return self._principal.name
+
+    @property
     def session(self) -> StreamSession | None:
         """The session, while it lives."""
         return self._session if self._over is None else None
@@ -220,19 +227,34 @@ class Connection:
         assert self._session is not None, "the dialogue let a message pass before 'start'"
         return self._session
 
+    def _enter(self) -> None:
+        limit = self._settings.start_timeout_s
+        self._service.lobby.enter(self)
+        if limit:
+            message = f"no 'start' came for {limit:g} s"
+            self._timers.after(
+                Timer.START, limit, lambda: self.fail(ErrorCode.START_TIMEOUT, message)
+            )
+
     def _start(self, start: Start) -> None:
-        place = Place(self._service, self._principal, start)
+        service = self._service
+        service.check_accepting()
+        resumed = resumption(start, service.sealer, service.fingerprints)
+        model, snapshot = (resumed.model, resumed.snapshot) if resumed else (start.model, None)
+        place = Place(service, self._principal, model, snapshot)
         with place.taking():
             self._session = StreamSession(
-                place.worker, start, self._settings, self._arrived, self.id, place.snapshot
+                place.worker, start, self._settings, self._arrived, self.id, snapshot
             )
         self._place = place
+        self._service.lobby.leave(self)
+        self._timers.stop(Timer.START)
         if self._settings.max_session_s:
             self._timers.after(
                 Timer.DURATION, self._settings.max_session_s, self._reached_max_duration
             )
         self._span.set_attribute("surnn.model", place.name)
-        how = "resumed" if place.snapshot else "started"
+        how = "resumed" if snapshot else "started"
         self._log.info("session %s %s: model %s", self.id, how, place.name)
 
     def _finish(self, reason: str) -> None:
@@ -240,6 +262,7 @@ class Connection:
         if self._over is not None:
             return
         self._over = reason
+        self._service.lobby.leave(self)
         self._span.set_attribute("surnn.reason", reason)
         self.on_due()
         self._read.set()

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from surnn import SurnnError
-from surnn_server.codes import ErrorCode, Refusal, code_of
+from surnn_server.codes import ErrorCode, Refusal, clipped, code_of
 
 __all__ = ["ErrorBody", "add_handlers", "error_response", "responses"]
 
@@ -97,7 +97,7 @@ def error_response(
     if code.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(
-        {"error": {"code": code.value, "message": message}},
+        {"error": {"code": code.value, "message": clipped(message)}},
         status_code=status or code.status,
         headers=headers,
     )

@@ -16,7 +16,7 @@ from surnn import ChunkResult, Event, Sparsity
 from surnn.engine import Session, StreamConfig
 from surnn.snapshot import Snapshot
 from surnn_server.codes import ErrorCode
-from surnn_server.saved import Checkpointed, Suspended
+from surnn_server.saved import Checkpointed, NotReplaced, Replaced, Suspended
 from surnn_server.scheduling import Priority
 
 __all__ = [
@@ -59,6 +59,8 @@ class MarkAt:
     """Say when everything before this is done."""
 
     id: str
+    save: bool = False
+    """And what the session remembers then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Marked:
     """Everything before the marker is done."""
 
     id: str
+    saved: Checkpointed | None = None
+    """The session as it stands, if that was asked for and could be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,8 @@ Output = (
     | Marked
     | Flushed
     | Checkpointed
+    | Replaced
+    | NotReplaced
     | Suspended
     | Ended
     | Failed
@@ -211,6 +217,8 @@ class Line:
         """Nobody waits for outputs any more."""
         self.checkpoint_asked = False
         """A checkpoint is wanted now; the worker takes the wish back when it has one."""
+        self.replacements: deque[Snapshot] = deque()
+        """States to go on from instead of its own; the worker takes them from the front."""
         self.suspending = False
         """Take in nothing more: save the session and free its slot."""
         self.accepted_bytes = 0
@@ -242,8 +250,8 @@ class Line:
 
     @property
     def saving(self) -> bool:
-        """Is a checkpoint to be taken as soon as no frame waits?"""
-        return self.checkpoint_due or self.checkpoint_asked
+        """Is a checkpoint to be taken, or put in place, as soon as no frame waits?"""
+        return self.checkpoint_due or self.checkpoint_asked or bool(self.replacements)
 
     @property
     def waiting_bytes(self) -> int:

@@ -33,6 +33,9 @@ class Metrics:
         self.ended = Counter(
             "surnn_sessions_ended", "Streams that ended", ["model", "reason"], registry=r
         )
+        self.unstarted = Gauge(
+            "surnn_connections_unstarted", "Connections that have not sent start", registry=r
+        )
         self.rejected = Counter(
             "surnn_sessions_rejected", "Streams that were refused", ["code"], registry=r
         )

@@ -79,6 +79,12 @@ class Reporter:
         items, self._merged, self._merged_frames = self._merged, [], 0
         return [self._chunk(items)]
 
+    def moved(self, events: int) -> list[Reply]:
+        """The session stands elsewhere, after so many events: the chunk that was being merged."""
+        messages = self.flush()
+        self.events, self._reported_frames = events, 0
+        return messages
+
     def ended(self, item: Ended, now: float) -> list[Reply]:
         """The stream is complete: what is left of it, and the summary."""
         messages = self.flush()

@@ -13,6 +13,7 @@ from typing import Protocol
 from surnn import Model, installed, load
 from surnn_server.auth import Authenticator
 from surnn_server.codes import ErrorCode, Refusal
+from surnn_server.lobby import Lobby
 from surnn_server.metrics import Metrics, ModelMetrics
 from surnn_server.reloading import ModelFolder
 from surnn_server.scheduling import LoadGate
@@ -66,6 +67,7 @@ class Service:
         self._retired: list[Worker] = []
         self.connections: set[Stoppable] = set()
         """Every open connection; not all of them have a session."""
+        self.lobby = Lobby(settings.max_unstarted, self.metrics.unstarted.set)
         self._given = models is not None
         self._sessions = 0
         self._empty = asyncio.Event()

@@ -8,7 +8,7 @@ from surnn import ChunkResult, SurnnError
 from surnn.engine import Engine, Session
 from surnn.errors import InvalidInput, InvalidSnapshot
 from surnn_server.checkpoints import Checkpoints
-from surnn_server.codes import ErrorCode, code_of
+from surnn_server.codes import ErrorCode, clipped, code_of
 from surnn_server.lines import (
     Computed,
     Data,
@@ -86,7 +86,7 @@ class Turns:
     def fail(self, line: Line, outputs: list[Output], error: Exception) -> None:
         """End the session with an error."""
         if isinstance(error, SurnnError) and (code := code_of(error)) is not ErrorCode.INTERNAL:
-            outputs.append(Failed(code, str(error)))
+            outputs.append(Failed(code, clipped(str(error))))
         else:
             log.error("session failed", exc_info=error, extra={"session": line.id})
             outputs.append(FAULT)
@@ -135,8 +135,11 @@ class Turns:
                 line.state = LineState.ENDING
             elif isinstance(item, Gap):
                 outputs.append(self._skip(line, session, item))
+            elif isinstance(item, MarkAt):
+                saved = self.checkpoints.take(line, session) if item.save else None
+                outputs.append(Marked(item.id, saved))
             else:
-                outputs.append(Marked(item.id) if isinstance(item, MarkAt) else Flushed())
+                outputs.append(Flushed())
 
     def _skip(self, line: Line, session: Session, item: Gap) -> Skipped:
         """Pass over dropped samples."""

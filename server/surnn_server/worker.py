@@ -17,6 +17,7 @@ import numpy as np
 
 from surnn import ChunkResult, Model
 from surnn.engine import Engine
+from surnn.snapshot import Snapshot
 from surnn_server.batching import compute, group_by_frames
 from surnn_server.lines import Item, Line, Output
 from surnn_server.metrics import ModelMetrics
@@ -131,6 +132,14 @@ class Worker:
     def checkpoint(self, line: Line) -> None:
         """Save the session soon; `Checkpointed` is among its next outputs."""
         line.checkpoint_asked = True
+        self._enqueue(line)
+
+    def replace(self, line: Line, snapshot: Snapshot) -> None:
+        """Let the session go on from another state soon, between two of its chunks.
+
+        `Replaced` or `NotReplaced` is among its next outputs.
+        """
+        line.replacements.append(snapshot)
         self._enqueue(line)
 
     def suspend(self, line: Line) -> None:

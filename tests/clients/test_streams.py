@@ -365,3 +365,8 @@ def test_a_recording_longer_than_the_report_interval_and_the_window(
         *_, summary = stream.run(bytes(32_000) for _ in range(120))
     assert isinstance(summary, Summary)
     assert summary.seconds == 120.0
+
+
+def test_an_option_that_is_none_is_named() -> None:
+    with pytest.raises(TypeError, match=r"option 'modle', expected one of \['model', "):
+        connect("ws://localhost", modle="vad").__enter__()  # type: ignore[call-arg]

@@ -109,6 +109,24 @@ def test_metrics_count_what_happened(run_server, stream_all, make_pcm):
         assert 'surnn_sessions_ended_total{model="fake",reason="end"} 1.0' in page.text
 
 
+def test_messages_repeat_only_so_much_of_what_was_sent(server, call):
+    flood = "x" * 100_000
+
+    async def go():
+        async with call(server) as client:
+            await client.say(type="start", model="fake", thresholds={flood: {"on": 0.5}})
+            return await client.hear_all()
+
+    heard = asyncio.run(go())
+    assert heard.error["code"] == "invalid_config"
+    assert 500 < len(heard.error["message"]) < 1010
+    (told,) = {
+        len(httpx.post(f"{server.url}{path}", json={"model": flood}).text) < 1200
+        for path in ("/v1/tokens", f"/v1/{flood[:9000]}", f"/v2/{flood[:9000]}")
+    }
+    assert told
+
+
 def test_openapi_describes_every_route_with_examples_and_errors(http):
     api = http.get("/openapi.json").json()
     assert set(api["paths"]) == {

@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from surnn import Model
+from surnn_server.access import principal_of
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.dependencies import ServiceDep
 from surnn_server.routes.disconnect import unless_disconnected
@@ -134,7 +135,7 @@ async def infer(
             parsed = _parse(model, request, body)
         else:
             parsed = await asyncio.to_thread(_parse, model, request, body)
-        work = v2.inference.infer(name, parsed)
+        work = v2.inference.infer(name, parsed, principal_of(request))
         content, json_length = await unless_disconnected(request, work)
     if json_length is None:
         return Response(content, media_type="application/json")
