@@ -17,6 +17,7 @@ from surnn_cli.commands import (
     models,
     score,
     serve,
+    soak,
     stream,
     train,
 )
@@ -52,7 +53,7 @@ def _options(
 
 
 _USE, _MODELS, _MAKE = "Use a model", "See what a model is", "Make a model"
-_MEASURE = "Make it fast"
+_MEASURE = "Measure it"
 
 app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
@@ -66,6 +67,7 @@ app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
+app.add_typer(soak.soak, name="soak", rich_help_panel=_MEASURE)
 app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 
 

@@ -41,6 +41,8 @@ def create_app(
         description=_DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=_lifespan,
+        # Redirecting reads the query as UTF-8, which it need not be.
+        redirect_slashes=False,
     )
     service = Service(settings or Settings(), models)
     app.state.service = service

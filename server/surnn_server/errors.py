@@ -122,7 +122,7 @@ async def _surnn_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SurnnError)
     code = code_of(error)
     if code is ErrorCode.INTERNAL:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
         return await _fault(request, error)
     return error_response(code, str(error))
 
@@ -142,10 +142,10 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = error.status_code
     if status == 404:
-        message = f"no resource {request.url.path!r}, see /docs for those that exist"
+        message = f"no resource {request.scope['path']!r}, see /docs for those that exist"
         return error_response(ErrorCode.NOT_FOUND, message)
     if status == 405:
-        message = f"method {request.method} is not allowed for {request.url.path!r}"
+        message = f"method {request.method} is not allowed for {request.scope['path']!r}"
         response = error_response(ErrorCode.METHOD_NOT_ALLOWED, message)
         response.headers.update(error.headers or {})
         return response

@@ -61,6 +61,8 @@ def set_up_logs(settings: Settings) -> None:
     is_json = settings.log_format is LogFormat.JSON
     handler.setFormatter(JsonFormatter() if is_json else TextFormatter())
     logging.basicConfig(level=settings.log_level.value.upper(), handlers=[handler])
+    # A warning for every odd byte of a form would let any client fill the disk with logs.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def without_addresses(record: logging.LogRecord) -> bool:

@@ -75,7 +75,7 @@ class Turns:
 
     def save(self, line: Line, outputs: list[Output]) -> None:
         """After a round: save the session, if that is due."""
-        if not (line.checkpoint_due or line.checkpoint_asked or line.suspending):
+        if not (line.saving or line.suspending):
             return
         try:
             if self.checkpoints.visit(line, outputs):
@@ -157,11 +157,11 @@ class Turns:
         if len(payload) <= step:
             if line.take(item):
                 session.push(payload)
-                _note_arrival(line, session, item.arrived)
+                _note_arrival(line, session, item.arrived, len(payload))
         elif line.take(item, Data(payload[step:], item.arrived)):
             # Decoding and resampling a long message takes time that other sessions wait for.
             session.push(payload[:step])
-            _note_arrival(line, session, item.arrived)
+            _note_arrival(line, session, item.arrived, step)
 
     def _turn_bytes(self, session: Session) -> int:
         ingest, spec = session.ingest, session.spec
@@ -182,11 +182,12 @@ class Turns:
         self.release(line)
 
 
-def _note_arrival(line: Line, session: Session, arrived: float) -> None:
-    """Remember which data completed the newest frames."""
+def _note_arrival(line: Line, session: Session, arrived: float, size: int = 0) -> None:
+    """Remember which data completed the newest frames; `size` bytes of it were taken in."""
     end = session.frames + session.ready
-    if end > line.pushed_frames:
-        line.pushed_frames = end
+    taken, frames = line.pushed
+    line.pushed = (taken + size, max(frames, end))
+    if end > frames:
         line.arrivals.append((end, arrived))
 
 

@@ -151,7 +151,8 @@ async def infer(
 )
 async def nothing(request: Request, rest: str) -> Response:
     """Everything else, in the protocol's own words."""
-    raise Refusal(ErrorCode.NOT_FOUND, f"no resource {request.method} {request.url.path[:200]!r}")
+    path = request.scope["path"][:200]
+    raise Refusal(ErrorCode.NOT_FOUND, f"no resource {request.method} {path!r}")
 
 
 def _find(service: Service, name: str, version: str) -> Model:

@@ -39,7 +39,7 @@ class V2Route(APIRoute):
             except SurnnError as error:
                 code = code_of(error)
                 if code is ErrorCode.INTERNAL:
-                    log.exception("%s %s failed", request.method, request.url.path)
+                    log.exception("%s %s failed", request.method, request.scope["path"])
                     return _response(code, _FAULT)
                 return _response(code, str(error))
             except RequestValidationError as error:
@@ -47,7 +47,7 @@ class V2Route(APIRoute):
             except (HTTPException, ClientDisconnect):
                 raise
             except Exception:
-                log.exception("%s %s failed", request.method, request.url.path)
+                log.exception("%s %s failed", request.method, request.scope["path"])
                 return _response(ErrorCode.INTERNAL, _FAULT)
 
         return guarded
