@@ -124,7 +124,8 @@ class ChunkResult:
     @property
     def open_rates(self) -> Float32:
         """Share of open switches in each frame and layer [T, L]."""
-        rates: Float32 = np.true_divide(self.opened, np.array(self.hidden, np.float32))
+        hidden: Float32 = np.array(self.hidden, np.float32)
+        rates: Float32 = self.opened / hidden
         return rates
 
     @property
@@ -137,8 +138,7 @@ class ChunkResult:
         """Mean probability of each label [C]; there has to be a frame."""
         if self.summary is not None:
             return self.summary[0]
-        mean: Float32 = np.add.reduce(self.probs)
-        mean /= np.float32(len(self.probs))
+        mean: Float32 = np.add.reduce(self.probs) / np.float32(len(self.probs))
         return mean
 
     @property

@@ -16,6 +16,7 @@ from surnn_server.apikeys import KeyLimits, Scope
 from surnn_server.auth import Principal
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
 from surnn_server.lines import Checkpointed, Computed, Ended, Failed, Opened, Output, Suspended
+from surnn_server.lobby import Lobby
 from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
 from surnn_server.places import Place
 from surnn_server.protocol import Dialogue, Phase
@@ -89,7 +90,7 @@ class Connection:
         )
         self._log = logging.LoggerAdapter(log, {"session": self.id})
         service.connected(self)
-        self._guarded(self._enter)
+        self._guarded(self._enter, service.lobby)
 
     # From the client.
 
@@ -227,9 +228,9 @@ class Connection:
         assert self._session is not None, "the dialogue let a message pass before 'start'"
         return self._session
 
-    def _enter(self) -> None:
+    def _enter(self, lobby: Lobby) -> None:
         limit = self._settings.start_timeout_s
-        self._service.lobby.enter(self)
+        lobby.enter(self)
         if limit:
             message = f"no 'start' came for {limit:g} s"
             self._timers.after(
