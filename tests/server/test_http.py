@@ -106,7 +106,7 @@ def test_metrics_count_what_happened(run_server, stream_all, make_pcm):
         results = server.metric("surnn_queue_seconds_count", **fake)
         assert server.metric("surnn_latency_seconds_count", **fake) == results
         assert server.metric("surnn_open_rate_count", layer="0", **fake) == results
-        assert server.metric("surnn_layer_info", layer="0", cell="sugru", **fake) == 1
+        assert server.metric("surnn_model_info", version="1", cells="sugru", **fake) == 1
         assert server.metric("surnn_batch_size_sum", **fake) == results
         assert 'surnn_sessions_ended_total{model="fake",reason="end"} 1.0' in page.text
 
