@@ -233,9 +233,11 @@ class Line:
         self.session: Session | None = None
         self.saved_position = 0
         """Of the newest checkpoint."""
-        self.pushed_bytes = 0
-        self.pushed_frames = 0
-        """Frames that the session had all data of so far."""
+        self.pushed = (0, 0)
+        """Bytes that the session took in so far, and the frames that it had all data of.
+
+        One value, so that the loop never sees bytes gone whose frames are not counted yet.
+        """
         self.dropped = 0
         self.end_arrived = 0.0
         self.checkpoint_at = (0.0, 0)
@@ -251,10 +253,12 @@ class Line:
         """Is a checkpoint to be taken, or put in place, as soon as no frame waits?"""
         return self.checkpoint_due or self.checkpoint_asked or bool(self.replacements)
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes that have not reached the session."""
-        return self.accepted_bytes - self.dropped_bytes - self.pushed_bytes
+    def waiting(self, frame_bytes: float) -> float:
+        """Bytes that were not computed yet, in the inbox or as frames of so many bytes each."""
+        session = self.session
+        size, frames = self.pushed
+        computing = 0 if session is None else max(0, frames - session.frames)
+        return self.accepted_bytes - self.dropped_bytes - size + computing * frame_bytes
 
     def take(self, item: Item, rest: Item | None = None) -> bool:
         """Take the item from the front of the inbox, unless it was dropped meanwhile.
@@ -267,10 +271,6 @@ class Line:
             self.inbox.popleft()
             if rest is not None:
                 self.inbox.appendleft(rest)
-            if isinstance(item, Data):
-                left = len(rest.payload) if isinstance(rest, Data) else 0
-                # Counted first: the loop may see these bytes as taken too early, never twice.
-                self.pushed_bytes += len(item.payload) - left
             return True
 
     def drop_oldest(self, size: int) -> int:
@@ -294,9 +294,3 @@ class Line:
             self.inbox.extendleft(reversed(kept))
             self.dropped_bytes += dropped
         return dropped
-
-    @property
-    def waiting_frames(self) -> int:
-        """Frames in the session, or in the runtime, that have not been computed."""
-        session = self.session
-        return 0 if session is None else max(0, self.pushed_frames - session.frames)

@@ -119,7 +119,7 @@ class StreamSession:
     @property
     def waiting(self) -> float:
         """Bytes that were not computed yet."""
-        return self._line.waiting_bytes + self._line.waiting_frames * self._frame_bytes
+        return self._line.waiting(self._frame_bytes)
 
     @property
     def blocked(self) -> bool:

@@ -156,7 +156,7 @@ class Turns:
         if not line.take(item, Data(rest, item.arrived) if rest else None):
             return
         session.push(part)
-        _note_arrival(line, session, item.arrived)
+        _note_arrival(line, session, item.arrived, len(part))
 
     def _end(self, line: Line, session: Session, outputs: list[Output]) -> None:
         outputs.append(
@@ -172,11 +172,12 @@ class Turns:
         self.release(line)
 
 
-def _note_arrival(line: Line, session: Session, arrived: float) -> None:
-    """Remember which data completed the newest frames."""
+def _note_arrival(line: Line, session: Session, arrived: float, size: int = 0) -> None:
+    """Remember which data completed the newest frames; `size` bytes of it were taken in."""
     end = session.frames + session.ready
-    if end > line.pushed_frames:
-        line.pushed_frames = end
+    taken, frames = line.pushed
+    line.pushed = (taken + size, max(frames, end))
+    if end > frames:
         line.arrivals.append((end, arrived))
 
 
