@@ -94,7 +94,7 @@ class Checkpoints:
         new.push(session.ingest.split)
         line.session = new
         line.arrivals.clear()
-        line.pushed_frames = new.frames + new.ready
+        line.pushed = (line.pushed[0], new.frames + new.ready)
         line.saved_position = new.ingest.position
         self._plan(line, new, line.checkpoint_interval_s)
         return outcome
