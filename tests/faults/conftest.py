@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import signal
 import socket
@@ -18,14 +19,17 @@ import numpy as np
 import pytest
 
 import surnn
+from surnn.bench.machine import describe
 from surnn_client import Chunk, Client, ClientError, EventMessage, Reconnected, Summary
 from surnn_client.aio import connect_async
 from surnn_client.reconnect import Reconnect
 from surnn_server.tokens import new_key
 
 SESSIONS = int(os.environ.get("SURNN_FAULT_SESSIONS", "6"))
-SECONDS = float(os.environ.get("SURNN_FAULT_SECONDS", "10"))
+SECONDS = float(os.environ.get("SURNN_FAULT_SECONDS", "6"))
 KILLS = int(os.environ.get("SURNN_FAULT_KILLS", "2"))
+REPORT = os.environ.get("SURNN_FAULT_REPORT", "")
+"""File for what was tried and how it ended, as JSON."""
 TOLERANCE = 1e-5
 """Of ONNX Runtime's probabilities: their last bits depend on what shares a call.
 
@@ -38,6 +42,28 @@ FORMATS = [
     (8_000, "mulaw", 2, 1),
     (48_000, "pcm_f32le", 1, 4),
 ]
+
+
+_tests: list[dict[str, object]] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "tests/faults/" in report.nodeid and (report.when == "call" or not report.passed):
+        name = report.nodeid.rpartition("/")[2].replace("::", ": ")
+        _tests.append(
+            {"test": name, "outcome": report.outcome, "seconds": round(report.duration, 1)}
+        )
+
+
+def pytest_sessionfinish() -> None:
+    if REPORT:
+        result = {
+            "report": "faults",
+            "machine": describe(),
+            "settings": {"sessions": SESSIONS, "seconds": SECONDS, "kills": KILLS},
+            "tests": _tests,
+        }
+        Path(REPORT).write_text(json.dumps(result, indent=2) + "\n")
 
 
 @dataclass(frozen=True)
