@@ -81,7 +81,7 @@ class Tenant:
         return [output for output in self.outputs if isinstance(output, kind)]
 
     async def until(self, kind):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not self.of(kind):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
 
