@@ -104,7 +104,7 @@ def test_ten_minutes_equal_the_trained_network(
         assert np.abs(seen - expected).max() < 3e-5
         for key, value in pool.read(slot).items():
             # Single neurons magnify the last bits of the front end for a few frames.
-            assert np.abs(value - out.state[key][0].numpy()).max() < 1e-4, key
+            assert np.abs(value - out.state[key][0].numpy()).max() < 2e-4, key
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
