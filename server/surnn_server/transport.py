@@ -7,6 +7,7 @@ politely, which waits for that buffer for ever; only an abort frees it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 ABORT = "surnn.abort"
 """Extension of the ASGI scope: `{"call": function}` that drops the connection at once."""
+_GOODBYE_S = 2.0
+"""Before the process ends: for clients to answer the close of their stream."""
+_LOOK_S = 0.02
 _GRACE_S = 15.0
 """After the application is done: above uvicorn's own wait for the client's close frame."""
 
@@ -70,4 +74,10 @@ class DrainingServer(uvicorn.Server):
         for server in self.servers:
             server.close()
         await self._drain()
+        # Data that a client still sends would make the system reset the connection, and take back
+        # the goodbye that was not read yet. So wait until clients have closed their side.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                while any(isinstance(c, StreamProtocol) for c in self.server_state.connections):
+                    await asyncio.sleep(_LOOK_S)
         await super().shutdown(sockets)

@@ -129,7 +129,7 @@ def test_openapi_describes_every_route_with_examples_and_errors(http):
         "/metrics",
     }
     score = api["paths"]["/v1/score"]["post"]
-    assert set(score["responses"]) == {"200", "404", "406", "413", "422", "500", "503"}
+    assert set(score["responses"]) == {"200", "404", "406", "413", "422", "500", "503", "507"}
     assert set(score["responses"]["200"]["content"]) == {
         "application/json",
         "application/x-ndjson",
