@@ -102,7 +102,5 @@ class TimedLayer:
         self.layer.run(words(opened), self._x, self._out, self._logits)
         steps = self._steps
         start: Float32 = np.zeros(self.layer.hidden, np.float32)
-        exact = reference.layer(
-            self._x[:steps], opened[:steps], (start,), self.layer.weights
-        )[0]
+        exact = reference.layer(self._x[:steps], opened[:steps], (start,), self.layer.weights)[0]
         return float(np.abs(self._out[:steps] - exact).max())

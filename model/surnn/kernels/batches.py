@@ -67,9 +67,7 @@ def _finish(kind, block, count, members, first, masks, sums, v, inputs, stride, 
 
 
 @inline
-def _block(
-    kind, weights, bias, block, members, first, count, v, inputs, width, stride, sums, like
-):
+def _block(kind, weights, bias, block, members, first, count, v, inputs, width, stride, sums, like):
     """Sums of one block for up to six sessions: two, four or six at a time."""
     a, b = members[first] * stride, members[first + 1] * stride
     if count <= 2:
@@ -146,9 +144,7 @@ def _layer(
                         store(v, at + inputs + block * size, fresh)
                         write_open(words, n, block, size, new, at, states, rows[b])
                         if remembers(kind):
-                            write_open(
-                                words, n, block, size, memory, at, second, rows[b]
-                            )
+                            write_open(words, n, block, size, memory, at, second, rows[b])
                 if changed:
                     add_head_at(head, head_bias, v, at + inputs, sums, b * labels)
                 for c in range(labels):

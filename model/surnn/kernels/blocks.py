@@ -36,7 +36,7 @@ __all__ = ["block_bits", "block_layer8", "block_layer16", "write_open"]
 
 @inline
 def _compute(kind, weights, part, v, tile, column, tile2, column2, like):
-    """Keep the sums of two tiles. At once: one tile's sums wait for each other, two tiles' do not."""
+    """Keep the sums of two tiles, at once: only the sums of one tile wait for each other."""
     gates = gates_of(kind)
     size = lanes(like)
     wide = 16 * len(gates)

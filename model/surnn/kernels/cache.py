@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
@@ -30,8 +31,8 @@ __all__ = [
 CACHE_VARIABLE = "SURNN_KERNEL_CACHE"
 """Environment variable: the directory for compiled kernels."""
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "forceinline": True}
-INLINE_OPTIONS = _OPTIONS | {"_nrt": False}
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
+INLINE_OPTIONS: Any = _OPTIONS | {"_nrt": False}
 inline = numba.njit(**INLINE_OPTIONS)
 """Decorator of a function that kernels call: compiled into each of them. It cannot make arrays:
 where none can be made, none are counted, and counting the references of five arrays takes longer

@@ -2,8 +2,9 @@
 
 Kernels take the states of a layer as one of the tuples below; its type says which cell it is, so
 each cell gets machine code of its own. Inside a kernel, `kind_of` it stands for the cell: a value
-without content, whereas passing arrays around costs counting references. A neuron has G rows of weights, one for each gate, and R
-sums with a bias each: its gates', or one more where a gate keeps its sums over x and h apart.
+without content, whereas passing arrays around costs counting references. A neuron has G rows of
+weights, one for each gate, and R sums with a bias each: its gates', or one more where a gate keeps
+its sums over x and h apart.
 
     cell    gates        sums            states
     suRNN   n            n               h

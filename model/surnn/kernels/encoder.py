@@ -7,8 +7,6 @@ whatever the batch and the chunking.
 
 from __future__ import annotations
 
-import numpy as np
-
 from surnn.kernels.cache import inline, kernel
 from surnn.kernels.head import copy_flat, numbers
 from surnn.kernels.simd import fma, load, load_splat, maximum, store, zeros16

@@ -20,7 +20,7 @@ __all__ = ["row_batch_layer"]
 
 @inline
 def _dots(kind, weights, bias, neuron, begins, v, inputs, width, pre, place):
-    """The sums of one neuron for the S sessions at `begins` into pre[place], pre[place + 1], ...."""
+    """The sums of one neuron for S sessions, at `begins`, into pre[place], pre[place + 1], ...."""
     gates, rows = gates_of(kind), sums_of(kind)
     at = len(gates) * width * neuron
     sums = no_sums(gates, begins)

@@ -23,7 +23,7 @@ from surnn.kernels.head import add_head, copy_padded, copy_row, numbers
 from surnn.kernels.simd import load, store, zeros16
 from surnn.kernels.sums import add_products, load_row_sums, no_sums, store_row_sums
 
-__all__ = ["advance", "list_open", "row_layer"]
+__all__ = ["advance", "dots", "list_open", "row_layer"]
 
 
 @inline
@@ -41,7 +41,7 @@ def list_open(words, n, opened):
 
 
 @inline
-def _dots(kind, weights, bias, neuron, other, v, inputs, pre, place):
+def dots(kind, weights, bias, neuron, other, v, inputs, pre, place):
     """The sums of two neurons into pre[place] and pre[place + 1].
 
     Two, because one neuron's sums wait for each other.
@@ -111,7 +111,7 @@ def row_layer(words, offsets, rows, x, cell, weights, bias, inputs, head, head_b
                 opened[count] = opened[count - 1]
                 for j in range(0, count, 2):
                     i, other = opened[j], opened[j + 1]
-                    _dots(kind, weights, bias, i, other, v, inputs, pre, j)
+                    dots(kind, weights, bias, i, other, v, inputs, pre, j)
                     old[j], old[j + 1] = v[inputs + i], v[inputs + other]
                 if remembers(kind):
                     for j in range(count):

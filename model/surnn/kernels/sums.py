@@ -17,7 +17,6 @@ from surnn.kernels.simd import (
     FLOAT,
     VECTOR16,
     broadcast,
-    data_of,
     fused_multiply_add,
     vector_at,
     vector_constant,
@@ -251,9 +250,7 @@ def fold(typing, vector, like):
         order = ir.VectorType(ir.IntType(32), 8)
         nothing = ir.Constant(ir.VectorType(FLOAT, 16), ir.Undefined)
         even, odd = (
-            builder.shuffle_vector(
-                args[0], nothing, ir.Constant(order, list(range(begin, 16, 2)))
-            )
+            builder.shuffle_vector(args[0], nothing, ir.Constant(order, list(range(begin, 16, 2))))
             for begin in (0, 1)
         )
         return builder.fadd(even, odd)
