@@ -120,10 +120,10 @@ class ConvolutionEncoder:
     def __init__(self, weight: Float32, bias: Float32) -> None:
         """weight [W, F, frames] and bias [W] of `surnn.nn.encoder.Encoder`."""
         self._width = len(bias)
-        wide = padded(self._width, 32)
-        matrix = weight.transpose(2, 1, 0).reshape(-1, self._width)
+        wide = padded(self._width, 16)
+        matrix = weight.transpose(2, 1, 0).reshape(-1, self._width).astype(np.float64)
         self._weights = aligned(np.pad(matrix, ((0, 0), (0, wide - self._width))))
-        self._bias = aligned(np.pad(bias, (0, wide - self._width)))
+        self._bias = aligned(np.pad(bias.astype(np.float64), (0, wide - self._width)))
 
     def __call__(self, features: Float32, offsets: Int64, rows: Int64, past: Float32) -> Float32:
         """Encoded frames [N, W] of the features [N, F]; see `Features` for the rest."""

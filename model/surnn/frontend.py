@@ -17,7 +17,7 @@ from surnn.errors import InvalidShape
 from surnn.spec import LogMelFrontEnd, ModelSpec
 from surnn.types import Float32
 
-__all__ = ["LOG_FLOOR", "dft_matrix", "hann_window", "log_mel", "mel_matrix"]
+__all__ = ["LOG_FLOOR", "dft_matrix", "folded_dft", "hann_window", "log_mel", "mel_matrix"]
 
 LOG_FLOOR = 1e-10
 """Added to the band energy before the log: -100 dB under full scale."""
@@ -54,16 +54,32 @@ def dft_matrix(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray]:
     """From a window of samples to real and imaginary parts, and from their squares to bands.
 
     Returns float64 matrices [window, 2N] and [2N, bands] over the N bins that some band uses.
-    Mean removal and the Hann window are part of the first.
+    Mean removal and the Hann window are part of the first. Phases count from the middle of the
+    window, so the real parts are symmetric around it and the imaginary parts antisymmetric.
     """
     front = _log_mel_spec(spec)
     bands = mel_matrix(spec)
     used = np.flatnonzero(bands.any(axis=1))
-    angle = 2 * np.pi * np.outer(np.arange(front.window), used) / front.n_fft
+    angle = 2 * np.pi * np.outer(np.arange(front.window) - front.window / 2, used) / front.n_fft
     basis = np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
     basis *= hann_window(spec)[:, None]
     basis -= basis.mean(axis=0, keepdims=True)  # the same as removing each window's mean
     return basis, np.concatenate([bands[used], bands[used]], axis=0)
+
+
+def folded_dft(spec: ModelSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The same with half the products: `dft_matrix` for sums and differences of mirrored samples.
+
+    Returns the samples of each pair, int64 [2, P], the float64 matrices [P, N] of the pairs' sums
+    and of their differences, which give real and imaginary parts, and [N, bands] for the power.
+    """
+    basis, bands = dft_matrix(spec)
+    size, bins = len(basis), len(bands) // 2
+    first = np.arange(size // 2 + 1)
+    second = (size - first) % size  # the Hann window begins with its one zero
+    share = np.where(first == second, 0.5, 1.0)[:, None]
+    folded = basis[first] * share
+    return np.stack([first, second]), folded[:, :bins], folded[:, bins:], bands[:bins]
 
 
 def log_mel(spec: ModelSpec, frames: Float32, context: Float32) -> tuple[Float32, Float32]:

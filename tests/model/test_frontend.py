@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from surnn.errors import InvalidShape
-from surnn.frontend import LOG_FLOOR, dft_matrix, log_mel, mel_matrix
+from surnn.frontend import LOG_FLOOR, dft_matrix, folded_dft, log_mel, mel_matrix
 from surnn.spec import LogMelFrontEnd, ModelSpec
 from surnn.types import Float32
 
@@ -113,6 +113,19 @@ def test_dft_matrix_shapes(audio_spec: ModelSpec) -> None:
     assert basis.shape == (400, bands.shape[0])
     assert bands.shape[1] == 40
     assert basis.dtype == bands.dtype == np.float64
+
+
+@pytest.mark.parametrize("window", [160, 399, 400])
+def test_folded_matrices_give_the_same_power(audio_spec: ModelSpec, window: int) -> None:
+    front = LogMelFrontEnd(window=window)
+    spec = audio_spec.model_copy(update={"frontend": front})
+    basis, bands = dft_matrix(spec)
+    (first, second), cosines, sines, folded_bands = folded_dft(spec)
+    x = np.random.default_rng(5).standard_normal((3, window)) + 1.0
+    real = (x[:, first] + x[:, second]) @ cosines
+    imaginary = (x[:, first] - x[:, second]) @ sines
+    energy = (real**2 + imaginary**2) @ folded_bands
+    np.testing.assert_allclose(energy, np.square(x @ basis) @ bands, rtol=1e-10)
 
 
 def test_no_frames_are_no_features(audio_spec: ModelSpec) -> None:

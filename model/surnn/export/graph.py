@@ -25,7 +25,7 @@ from surnn.export.block import after_cell, before_cell
 from surnn.export.builder import GraphBuilder
 from surnn.export.cells import CELL_GRAPHS, CellGraph
 from surnn.fingerprint import fingerprint
-from surnn.frontend import LOG_FLOOR, dft_matrix
+from surnn.frontend import LOG_FLOOR, folded_dft
 from surnn.runtimes.onnx import FINGERPRINT_KEY, METADATA_KEY
 from surnn.spec import LogMelFrontEnd, ModelSpec, ScaleFrontEnd, SwitchMode
 
@@ -48,12 +48,14 @@ def build(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
 
     new = {"t": g.op("Add", state["t"], lengths)}
     if isinstance(spec.frontend, LogMelFrontEnd):
-        features, new["context"] = _log_mel(g, spec, frames, state["context"], lengths)
+        features, new["context"] = _log_mel(g, spec, frames, offsets, state["context"], lengths)
     else:
         features = _scale(g, spec.frontend, frames)
 
     if spec.encoder:
-        features, new["past"] = _encoder(g, spec, weights, features, state["past"], lengths)
+        features, new["past"] = _encoder(
+            g, spec, weights, features, offsets, state["past"], lengths
+        )
 
     frame = g.op("Add", g.op("Unsqueeze", state["t"], g.ints(1)), offsets)  # [B, T]
     x, opened, outputs = features, [], []
@@ -80,22 +82,26 @@ def build(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
 
 
 def _log_mel(
-    g: GraphBuilder, spec: ModelSpec, frames: str, context: str, lengths: str
+    g: GraphBuilder, spec: ModelSpec, frames: str, offsets: str, context: str, lengths: str
 ) -> tuple[str, str]:
-    """Features [B, T, F] and the next context: `surnn.frontend.log_mel` as a convolution."""
+    """Features [B, T, F] and the next context: `surnn.frontend.log_mel` as matrix products.
+
+    In float64 up to the power: beside a loud band, float32 leaves of a quiet one little but
+    rounding, which its logarithm and the layers behind magnify. Folded, that costs no more time.
+    """
     front = spec.frontend
     assert isinstance(front, LogMelFrontEnd)
-    basis, bands = dft_matrix(spec)
+    pairs, cosines, sines, bands = folded_dft(spec)
     samples = g.op("Concat", context, g.op("Reshape", frames, g.ints(0, -1)), axis=1)
-    kernel = g.const(basis.T[:, None, :], np.float32, "dft")  # [2N, 1, window]
-    spectrum = g.op(
-        "Conv",
-        g.op("Unsqueeze", samples, g.ints(1)),
-        kernel,
-        kernel_shape=[front.window],
-        strides=[spec.hop],
-    )
-    power = g.op("Transpose", g.op("Mul", spectrum, spectrum), perm=[0, 2, 1])  # [B, T, 2N]
+    begins = g.op("Unsqueeze", g.op("Mul", offsets, g.const(spec.hop, np.int64)), g.ints(1))
+    first, second = (
+        g.op("Cast", g.op("Gather", samples, places, axis=1), to=onnx.TensorProto.DOUBLE)
+        for places in (g.op("Add", begins, g.const(half, np.int64)) for half in pairs)
+    )  # [B, T, P]
+    real = g.op("MatMul", g.op("Add", first, second), g.const(cosines, np.float64, "cosines"))
+    imaginary = g.op("MatMul", g.op("Sub", first, second), g.const(sines, np.float64, "sines"))
+    power = g.op("Add", g.op("Mul", real, real), g.op("Mul", imaginary, imaginary))  # [B, T, N]
+    power = g.op("Cast", power, to=onnx.TensorProto.FLOAT)
     energy = g.op("MatMul", power, g.const(bands, np.float32, "bands"))
     log = g.op("Log", g.op("Add", energy, g.const(LOG_FLOOR, np.float32)))
     shifted = g.op("Add", log, g.const(front.offset, np.float32))
@@ -112,21 +118,29 @@ def _scale(g: GraphBuilder, front: ScaleFrontEnd, frames: str) -> str:
 
 
 def _encoder(
-    g: GraphBuilder, spec: ModelSpec, weights: Weights, features: str, past: str, lengths: str
+    g: GraphBuilder,
+    spec: ModelSpec,
+    weights: Weights,
+    features: str,
+    offsets: str,
+    past: str,
+    lengths: str,
 ) -> tuple[str, str]:
-    """Encoded frames [B, T, width] and the next past: `surnn.nn.encoder.Encoder`."""
+    """Encoded frames [B, T, width] and the next past: `surnn.nn.encoder.Encoder`, in float64."""
     assert spec.encoder
     joined = g.op("Concat", past, features, axis=1)
-    encoded = g.op(
-        "Conv",
-        g.op("Transpose", joined, perm=[0, 2, 1]),
-        g.const(weights["encoder.conv.weight"], np.float32, "encoder"),
-        g.const(weights["encoder.conv.bias"], np.float32),
-        kernel_shape=[spec.encoder.frames],
-    )
-    encoded = g.op("Transpose", g.op("Relu", encoded), perm=[0, 2, 1])
-    offsets = g.const(np.arange(spec.encoder.frames - 1), np.int64)
-    behind = g.op("Add", g.op("Unsqueeze", lengths, g.ints(1)), offsets)  # [B, frames - 1]
+    size = spec.encoder.frames
+    places = g.op("Add", g.op("Unsqueeze", offsets, g.ints(1)), g.const(np.arange(size), np.int64))
+    windows = g.op("Gather", joined, places, axis=1)  # [B, T, frames, F]
+    windows = g.op("Reshape", windows, g.ints(0, 0, size * spec.frontend.features))
+    weight = weights["encoder.conv.weight"]  # [W, F, frames]
+    matrix = weight.transpose(2, 1, 0).reshape(-1, len(weight))
+    wide = g.op("Cast", windows, to=onnx.TensorProto.DOUBLE)
+    encoded = g.op("MatMul", wide, g.const(matrix, np.float64, "encoder"))
+    encoded = g.op("Add", encoded, g.const(weights["encoder.conv.bias"], np.float64))
+    encoded = g.op("Relu", g.op("Cast", encoded, to=onnx.TensorProto.FLOAT))
+    kept = g.const(np.arange(size - 1), np.int64)
+    behind = g.op("Add", g.op("Unsqueeze", lengths, g.ints(1)), kept)  # [B, frames - 1]
     shape = g.op("Shape", past)
     behind = g.op("Expand", g.op("Unsqueeze", behind, g.ints(2)), shape)
     return encoded, g.op("GatherElements", joined, behind, axis=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from surnn.types import Float32
 __all__ = ["aligned", "pack_blocks", "pack_head", "pack_rows", "padded"]
 
 _LINE = 64
+Number = TypeVar("Number", np.float32, np.float64)
 
 
 def padded(size: int, multiple: int) -> int:
@@ -17,11 +20,11 @@ def padded(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def aligned(array: NDArray[np.float32]) -> Float32:
+def aligned(array: NDArray[Number]) -> NDArray[Number]:
     """A copy that starts on a cache line: a vector load that straddles two costs twice."""
     buffer = np.zeros(array.nbytes + _LINE, np.uint8)
     begin = -buffer.ctypes.data % _LINE
-    copy = buffer[begin : begin + array.nbytes].view(np.float32).reshape(array.shape)
+    copy = buffer[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
     copy[...] = array
     return copy
 

@@ -1,4 +1,4 @@
-"""Vectors of 8 or 16 float32 inside numba code.
+"""Vectors of 8 or 16 float32, or of 8 float64, inside numba code.
 
 Numba leaves vectorising to LLVM, which gives up on most loops here (rows of a weight matrix, FFT
 butterflies) or chooses an order of summation of its own. These types say what is meant: one value
@@ -29,6 +29,7 @@ __all__ = [
     "Vector",
     "broadcast",
     "data_of",
+    "doubles8",
     "fma",
     "fused_multiply_add",
     "lanes",
@@ -36,6 +37,7 @@ __all__ = [
     "load_splat",
     "maximum",
     "minimum",
+    "narrow",
     "pick",
     "pointer_to",
     "prefetch",
@@ -54,25 +56,32 @@ INT = ir.IntType(32)
 
 
 class Vector(types.Type):
-    """A vector of `lanes` float32."""
+    """A vector of `lanes` numbers of 32 or 64 bits."""
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, lanes: int, bits: int = 32) -> None:
         self.lanes = lanes
-        super().__init__(name=f"float32x{lanes}")
+        self.bits = bits
+        self.number = FLOAT if bits == 32 else ir.DoubleType()
+        super().__init__(name=f"float{bits}x{lanes}")
+
+    @property
+    def llvm(self) -> ir.VectorType:
+        """The type in LLVM."""
+        return ir.VectorType(self.number, self.lanes)
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, vector):
-        super().__init__(manager, vector, ir.VectorType(FLOAT, vector.lanes))
+        super().__init__(manager, vector, vector.llvm)
 
 
-VECTOR8, VECTOR16 = Vector(8), Vector(16)
+VECTOR8, VECTOR16, DOUBLES8 = Vector(8), Vector(16), Vector(8, 64)
 
 
 def vector_constant(vector: Vector, value: float) -> ir.Constant:
     """LLVM constant with the number in every lane."""
-    return ir.Constant(ir.VectorType(FLOAT, vector.lanes), [value] * vector.lanes)
+    return ir.Constant(vector.llvm, [value] * vector.lanes)
 
 
 def same(*args) -> bool:
@@ -112,6 +121,22 @@ def zeros16(typing):
 
 
 @intrinsic
+def doubles8(typing):
+    """Eight zeros in float64."""
+    return DOUBLES8(), lambda context, builder, sig, args: vector_constant(DOUBLES8, 0.0)
+
+
+@intrinsic
+def narrow(typing, vector):
+    """Eight float64, rounded to float32."""
+
+    def build(context, builder, sig, args):
+        return builder.fptrunc(args[0], VECTOR8.llvm)
+
+    return VECTOR8(DOUBLES8), build
+
+
+@intrinsic
 def lanes(typing, like):
     """How many numbers `like` holds."""
 
@@ -126,10 +151,10 @@ def load(typing, array, index, like):
     """array[index : index + lanes], from memory order."""
 
     def build(context, builder, sig, args):
-        pointer = pointer_to(context, builder, sig.args[0], args[0], args[1], like.lanes)
-        return builder.load(pointer, align=4)
+        address = builder.gep(data_of(context, builder, sig.args[0], args[0]), [args[1]])
+        return builder.load(builder.bitcast(address, like.llvm.as_pointer()), align=4)
 
-    return like(array, types.intp, like), build
+    return (like(array, types.intp, like), build) if array.dtype.bitwidth == like.bits else None
 
 
 @intrinsic
@@ -171,7 +196,7 @@ def broadcast(builder, vector, lanes, wide):
 
 
 def _splat(builder, value, like):
-    nothing = ir.Constant(ir.VectorType(FLOAT, like.lanes), ir.Undefined)
+    nothing = ir.Constant(like.llvm, ir.Undefined)
     single = builder.insert_element(nothing, value, ir.Constant(INT, 0))
     mask = ir.Constant(ir.VectorType(INT, like.lanes), [0] * like.lanes)
     return builder.shuffle_vector(single, nothing, mask)
@@ -196,7 +221,7 @@ def load_splat(typing, array, index, like):
         value = builder.load(builder.gep(data, [args[1]]))
         return _splat(builder, value, like)
 
-    return like(array, types.intp, like), build
+    return (like(array, types.intp, like), build) if array.dtype.bitwidth == like.bits else None
 
 
 def _binary(name):
@@ -233,11 +258,11 @@ def _overload_div(a, b):
     return (lambda a, b: _div(a, b)) if same(a, b) else None
 
 
-def fused_multiply_add(builder, a, b, c, lanes):
+def fused_multiply_add(builder, a, b, c, vector=VECTOR16):
     """LLVM's a * b + c."""
-    kind = ir.VectorType(FLOAT, lanes)
+    kind, name = vector.llvm, f"llvm.fmuladd.v{vector.lanes}f{vector.bits}"
     function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.v{lanes}f32"
+        builder.module, ir.FunctionType(kind, [kind] * 3), name
     )
     return builder.call(function, (a, b, c))
 
@@ -247,7 +272,7 @@ def fma(typing, a, b, c):
     """a * b + c: rounded once where the processor can, which all with AVX2 or NEON do."""
 
     def build(context, builder, sig, args):
-        return fused_multiply_add(builder, *args, a.lanes)
+        return fused_multiply_add(builder, *args, a)
 
     return (a(a, b, c), build) if same(a, b, c) else None
 

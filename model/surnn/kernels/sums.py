@@ -87,7 +87,7 @@ def add_columns(typing, weights, at, v, begins, column, like, sums):
             value = broadcast(builder, value, columns, 16)
             for g in range(gates):
                 total = own[s * gates + g]
-                found.append(fused_multiply_add(builder, loaded[g], value, total, 16))
+                found.append(fused_multiply_add(builder, loaded[g], value, total))
         return _pack(context, builder, sig, found)
 
     return sums(weights, types.intp, v, begins, types.intp, like, sums), build
@@ -110,7 +110,7 @@ def add_products(typing, weights, at, step, v, begins, k, sums):
             value = vector_at(context, builder, sig.args[3], args[3], place, 16)
             for g in range(gates):
                 total = own[s * gates + g]
-                found.append(fused_multiply_add(builder, loaded[g], value, total, 16))
+                found.append(fused_multiply_add(builder, loaded[g], value, total))
         return _pack(context, builder, sig, found)
 
     return sums(weights, types.intp, types.intp, v, begins, types.intp, sums), build
