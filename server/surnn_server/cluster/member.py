@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import os
 import socket
@@ -24,6 +25,8 @@ from surnn_server.transport import DrainingServer
 
 __all__ = ["run_member"]
 
+log = logging.getLogger(__name__)
+
 
 def run_member(
     settings: Settings,
@@ -39,7 +42,7 @@ def run_member(
         number: this one's.
         folder: private to the members.
         addresses: to listen on, with all the others.
-        ready: told once when clients may come.
+        ready: told None when clients may come, or what prevents it.
     """
     set_up_logs(settings)
     ledger = Ledger(folder / "ledger", settings.workers, number)
@@ -50,16 +53,23 @@ def run_member(
         models = None if settings.models_dir else load_models(settings.models)
         app = create_app(settings, models, membership)
     except SurnnError as error:
-        ready.send(str(error))
+        log.error("worker %d: %s", number, error)
+        _tell(ready, str(error))
         raise SystemExit(3) from None
     server = make_server(app, settings)
-    door = _PrivateDoor(server, membership.own_socket, lambda: ready.send(None))
+    door = _PrivateDoor(server, membership.own_socket, lambda: _tell(ready, None))
     with contextlib.ExitStack() as sockets:
         listening = [sockets.enter_context(listen(address)) for address in addresses]
         server.on_started = door.open
         server.run(listening)
     if not server.started:
         raise SystemExit(3)
+
+
+def _tell(ready: Connection, problem: str | None) -> None:
+    # Nobody listens to a member that replaces another: it is seen to live, or to die.
+    with contextlib.suppress(BrokenPipeError):
+        ready.send(problem)
 
 
 class _PrivateDoor:

@@ -161,7 +161,6 @@ class Supervisor:
         for number, moment in list(self._due.items()):
             if not self._stopping and moment <= time.monotonic():
                 del self._due[number]
-                # What it says is in the log; whether it lives is seen by its sentinel.
                 self._start(number).close()
 
     def _died(self, number: int) -> None:
