@@ -8,7 +8,7 @@ import logging
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from surnn_server.service import load_models
 from surnn_server.settings import Settings
 from surnn_server.transport import DrainingServer
 
-__all__ = ["run_member"]
+__all__ = ["PrivateDoor", "run_member"]
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +57,16 @@ def run_member(
         _tell(ready, str(error))
         raise SystemExit(3) from None
     server = make_server(app, settings)
-    door = _PrivateDoor(server, membership.own_socket, lambda: _tell(ready, None))
+    door = PrivateDoor(server, membership.own_socket)
+
+    async def on_started() -> None:
+        await door.open()
+        await settle()
+        _tell(ready, None)
+
     with contextlib.ExitStack() as sockets:
         listening = [sockets.enter_context(listen(address)) for address in addresses]
-        server.on_started = door.open
+        server.on_started = on_started
         server.run(listening)
     if not server.started:
         raise SystemExit(3)
@@ -72,16 +78,15 @@ def _tell(ready: Connection, problem: str | None) -> None:
         ready.send(problem)
 
 
-class _PrivateDoor:
+class PrivateDoor:
     """Where the other members come in."""
 
-    def __init__(self, server: DrainingServer, path: Path, opened: Callable[[], None]) -> None:
+    def __init__(self, server: DrainingServer, path: Path) -> None:
         self._server = server
         self._path = path
-        self._opened = opened
 
     async def open(self) -> None:
-        """Listen there too; the server is then ready."""
+        """Listen there too."""
         loop, server = asyncio.get_running_loop(), self._server
         self._path.unlink(missing_ok=True)
         door = socket.socket(socket.AF_UNIX)
@@ -98,8 +103,6 @@ class _PrivateDoor:
             )
         )
         self._follow_supervisor(loop)
-        await settle()
-        self._opened()
 
     def _follow_supervisor(self, loop: asyncio.AbstractEventLoop) -> None:
         """A member that nobody looks after any more ends like one that was told to."""
