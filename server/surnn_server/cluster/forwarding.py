@@ -52,7 +52,10 @@ class Peers:
     def _client(self, number: int) -> httpx.AsyncClient:
         if number not in self._clients:
             self._clients[number] = httpx.AsyncClient(
-                transport=httpx.AsyncHTTPTransport(uds=str(self.membership.socket(number))),
+                # No TLS among members: reading the system's certificates would take long.
+                transport=httpx.AsyncHTTPTransport(
+                    uds=str(self.membership.socket(number)), verify=False
+                ),
                 # An answer may take as long as a job's progress is followed.
                 timeout=httpx.Timeout(None, connect=_CONNECT_S),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=16),
