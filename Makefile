@@ -50,7 +50,8 @@ audit: $(VENV)/.base  ## known vulnerabilities in what we depend on; asks the ne
 fuzzapi: $(VENV)/.base  ## requests made up from the OpenAPI, against a server on port 8000
 	@test -x $(VENV)-audit/bin/schemathesis || $(PYTHON) -m venv $(VENV)-audit
 	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install schemathesis
-	@$(VENV)-audit/bin/schemathesis run http://127.0.0.1:8000/openapi.json --checks not_a_server_error
+	@$(VENV)-audit/bin/schemathesis run http://127.0.0.1:8000/openapi.json --seed 1 \
+		--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
 
 clean:           ## remove the virtual environment and caches
 	rm -rf $(VENV) $(VENV)-audit .pytest_cache .mypy_cache .ruff_cache

@@ -3,6 +3,9 @@
 A span of a label starts once its probability has been at or above `on` for `min_on` seconds, and
 ends once it has been below `off` for `min_off` seconds. Both events carry the time at which the
 condition began, not the time at which it was certain.
+
+A rule for points gives one event where a span would start and none where it would end; until then
+it gives no other.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ def override_rules(spec: ModelSpec, thresholds: Mapping[str, Mapping[str, float]
     for label, changes in thresholds.items():
         if label not in spec.labels:
             raise InvalidConfig(f"threshold for {label!r}, expected one of {list(spec.labels)}")
-        known = set(EventRule.model_fields) - {"label"}
+        known = set(EventRule.model_fields) - {"label", "point"}
         if unknown := set(changes) - known:
             raise InvalidConfig(
                 f"threshold fields {sorted(unknown)} for {label!r}, expected {sorted(known)}"
@@ -66,7 +69,7 @@ class EventDetector:
     @property
     def active(self) -> tuple[str, ...]:
         """Labels whose span is open now."""
-        return tuple(follower.label for follower in self._followers if follower.active)
+        return tuple(f.label for f in self._followers if f.active and not f.point)
 
     def update(self, probs: Float32, extremes: Extremes | None = None) -> list[Event]:
         """Events that the next frames [T, C] bring, in order of decision.
@@ -106,7 +109,7 @@ class EventDetector:
 
     def finish(self) -> list[Event]:
         """Close every open span at the end of the stream."""
-        return [f.close(self._frame) for f in self._followers if f.active]
+        return [f.close(self._frame) for f in self._followers if f.active and not f.point]
 
 
 class _Follower:
@@ -114,6 +117,7 @@ class _Follower:
 
     def __init__(self, rule: EventRule, column: int, frame_rate: float) -> None:
         self.label = rule.label
+        self.point = rule.point
         self.column = column
         self.active = False
         # In the precision of the probabilities, so that a threshold of 0.35 is met by 0.35.
@@ -168,11 +172,14 @@ class _Follower:
         if self.active:
             self._run = self._run + 1 if p < self._off else 0
             self._peak = max(self._peak, p)
-            return self.close(frame + 1) if self._run >= self._min_off else None
+            if self._run < self._min_off:
+                return None
+            end = self.close(frame + 1)
+            return None if self.point else end
         self._run = self._run + 1 if p >= self._on else 0
         self._peak = max(self._peak, p) if self._run else 0.0
         if self._run < self._min_on:
             return None
         start = (frame + 1 - self._run) / self._frame_rate
         self.active, self._run = True, 0
-        return Event(self.label, EventKind.START, start, p)
+        return Event(self.label, EventKind.POINT if self.point else EventKind.START, start, p)

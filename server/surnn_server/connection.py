@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVarTuple
 
 from surnn_server import replies
 from surnn_server.apikeys import KeyLimits, Scope
@@ -27,7 +27,7 @@ from surnn_server.timers import Timer, Timers
 
 __all__ = ["Close", "Connection"]
 
-T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 log = logging.getLogger(__name__)
 
@@ -193,9 +193,9 @@ class Connection:
         self._heard = self._loop.time()
         return self._failure is None and self._over is None and self._suspension is None
 
-    def _guarded(self, action: Callable[[T], None], argument: T) -> None:
+    def _guarded(self, action: Callable[[*Arguments], None], *arguments: *Arguments) -> None:
         try:
-            action(argument)
+            action(*arguments)
         except Refusal as refusal:
             self.fail(refusal.code, refusal.message, refusal.retry_after)
         except Exception:  # noqa: BLE001  logged, and told to the client

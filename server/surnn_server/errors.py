@@ -150,7 +150,8 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
         response.headers.update(error.headers or {})
         return response
     code = ErrorCode.UPLOAD_TOO_BIG if status == 413 else ErrorCode.INVALID_REQUEST
-    return error_response(code, str(error.detail), status)
+    # A body that cannot be read at all is no other error than one that cannot be understood.
+    return error_response(code, str(error.detail), code.status if status == 400 else status)
 
 
 async def _nobody(request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from surnn.types import open_rates
 from surnn_server.codes import ErrorCode
 from surnn_server.histograms import BatchHistogram, Distribution
 
-__all__ = ["Latency", "Metrics", "ModelMetrics"]
+__all__ = ["Latency", "Metrics", "ModelMetrics", "version_labels"]
 
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -95,7 +95,10 @@ class Metrics:
             "surnn_admitting", "1: new streams may come, 0: too much load", ["model"], registry=r
         )
         self.version = Gauge(
-            "surnn_model_info", "1 for each version in use", ["model", "version"], registry=r
+            "surnn_model_info",
+            "1 for each version in use, with the cells of its layers",
+            ["model", "version", "cells"],
+            registry=r,
         )
         self.reloads = Counter(
             "surnn_model_loads", "Models taken from the models folder", ["outcome"], registry=r
@@ -145,6 +148,11 @@ class Latency:
         self._seconds.observe((seconds,))
         if seconds > self._late_after_s:
             self._late.inc()
+
+
+def version_labels(spec: ModelSpec) -> tuple[str, str, str]:
+    """The labels of `Metrics.version`."""
+    return spec.name, spec.version, ",".join(layer.cell.value for layer in spec.layers)
 
 
 class ModelMetrics:

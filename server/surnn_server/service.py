@@ -18,7 +18,7 @@ from surnn_server.cluster.forwarding import Peers
 from surnn_server.cluster.membership import Membership
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.lobby import Lobby
-from surnn_server.metrics import Metrics, ModelMetrics
+from surnn_server.metrics import Metrics, ModelMetrics, version_labels
 from surnn_server.reloading import ModelFolder
 from surnn_server.scheduling import LoadGate
 from surnn_server.scoring import ScoreJobs
@@ -162,7 +162,7 @@ class Service:
         self.metrics.admitting.labels(spec.name).set_function(
             lambda: float(gate.look(time.perf_counter()))
         )
-        self.metrics.version.labels(spec.name, spec.version).set(1)
+        self.metrics.version.labels(*version_labels(spec)).set(1)
         if old is not None:
             self._retired.append(old)
             self._spawn(self._retire(old))
@@ -175,9 +175,10 @@ class Service:
         await worker.stop()
         self._retired.remove(worker)
         spec = worker.spec
+        labels = version_labels(spec)
         in_use = [self.workers[spec.name], *self._retired]
-        if all(w.spec.version != spec.version for w in in_use):
-            self.metrics.version.remove(spec.name, spec.version)
+        if all(version_labels(w.spec) != labels for w in in_use):
+            self.metrics.version.remove(*labels)
         log.info("%s version %s is no longer in use", spec.name, spec.version)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -236,6 +237,8 @@ class Service:
         self.check_accepting()
         self.find(name)
         worker = self.workers[name]
+        if not worker.alive:
+            raise Refusal(ErrorCode.INTERNAL, "the model's worker is dead, expected it at work")
         if not worker.gate.look(time.perf_counter()):
             raise Refusal(
                 ErrorCode.AT_CAPACITY,

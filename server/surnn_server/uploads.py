@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import PureWindowsPath
 from typing import BinaryIO
 
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from surnn_server.codes import ErrorCode, Refusal
+from surnn_server.jobs.space import full_disk
 from surnn_server.settings import Settings
 
 __all__ = ["FIELDS", "check_size", "uploads"]
@@ -35,7 +36,11 @@ async def uploads(
     if length.isdecimal():
         check_size(int(length), settings.max_upload_bytes)
     limited = Request(request.scope, _limited(request.receive, settings))
-    async with limited.form(max_files=settings.max_upload_files, max_fields=16) as form:
+    async with AsyncExitStack() as stack:
+        with full_disk("uploads"):
+            form = await stack.enter_async_context(
+                limited.form(max_files=settings.max_upload_files, max_fields=16)
+            )
         unknown = sorted({name for name in form if name not in FIELDS})
         if unknown:
             raise Refusal(

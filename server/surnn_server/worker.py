@@ -79,7 +79,7 @@ class Worker:
         self._gather_s = gather_s
         self.gate = gate or LoadGate(max_wait_s=0.0)
         self._tracer = tracer
-        self.lines = 0
+        self.lines: set[Line] = set()
         """Sessions opened and not closed, as the event loop sees it."""
         self._waited = 0.0
         self._lock = threading.Lock()
@@ -121,7 +121,7 @@ class Worker:
 
     def open(self, line: Line) -> None:
         """Start a session; `Opened` or `Failed` is its first output. Items may follow at once."""
-        self.lines += 1
+        self.lines.add(line)
         self._enqueue(line)
 
     def put(self, line: Line, item: Item) -> None:
@@ -153,8 +153,7 @@ class Worker:
 
     def close(self, line: Line) -> None:
         """Forget the session: nothing is delivered from now on, its slot is free for the next."""
-        if not line.hung_up:
-            self.lines -= 1
+        self.lines.discard(line)
         line.hung_up = True
         with self._wake:
             self._closing.append(line)
@@ -179,6 +178,19 @@ class Worker:
             return
         self.state = WorkerState.RUNNING
         self._call_loop(self._warm.set_result, None)
+        try:
+            self._work()
+        except BaseException:
+            # Even now nobody may wait for ever: clients go on from their checkpoints elsewhere.
+            log.critical("the worker of %s died", self.spec.name, exc_info=True)
+            self._call_loop(self._give_up)
+
+    def _give_up(self) -> None:
+        """Tell every session that nothing more comes. On the event loop."""
+        for line in list(self.lines):
+            line.deliver([FAULT])
+
+    def _work(self) -> None:
         while (lines := self._next_lines()) is not None:
             began = time.perf_counter()
             try:

@@ -14,6 +14,19 @@ __all__ = ["soak"]
 soak = typer.Typer(invoke_without_command=True)
 
 
+@soak.command("report")
+def report(
+    data: Annotated[Path, typer.Argument(help="Folder of JSON reports.")] = Path("docs/data"),
+    page: Annotated[Path, typer.Option("--page", help="Page to write.")] = Path(
+        "docs/reliability.md"
+    ),
+) -> None:
+    """Write docs/reliability.md from the JSON of soaks, fault tests and fuzzing."""
+    from surnn_cli.soak.report import write_report
+
+    typer.echo(str(write_report(data, page)))
+
+
 @soak.callback()
 def run(
     context: typer.Context,
@@ -32,17 +45,17 @@ def run(
 
     from surnn_cli.soak.run import Soak, run_soak
 
-    report = run_soak(
+    result = run_soak(
         Soak(minutes=minutes, streams=streams, seed=seed), lambda line: typer.echo(line, err=True)
     )
-    text = orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
+    text = orjson.dumps(result, option=orjson.OPT_INDENT_2).decode()
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text + "\n")
     if json:
         typer.echo(text)
-    if not report["ok"]:
-        failures = report["failures"]
+    if not result["ok"]:
+        failures = result["failures"]
         assert isinstance(failures, list)
         raise CommandError(f"{len(failures)} failures, the first: {failures[0]}", exit_code=1)
     if not json:

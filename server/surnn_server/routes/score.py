@@ -65,6 +65,7 @@ _EXAMPLES: dict[Format, str] = {
             ErrorCode.NOT_ACCEPTABLE,
             ErrorCode.UPLOAD_TOO_BIG,
             ErrorCode.AUDIO_TOO_LONG,
+            ErrorCode.STORAGE_FULL,
             ErrorCode.AT_CAPACITY,
             ErrorCode.DRAINING,
             ErrorCode.INTERNAL,
