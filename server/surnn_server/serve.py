@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 
 import uvicorn
@@ -16,7 +17,7 @@ from surnn_server.service import load_models
 from surnn_server.settings import Settings
 from surnn_server.transport import DrainingServer, StreamProtocol
 
-__all__ = ["exposure", "make_server", "run"]
+__all__ = ["exposure", "make_server", "run", "settle"]
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,27 @@ def run(settings: Settings | None = None) -> None:
     set_up_logs(settings)
     for warning in exposure(settings):
         log.warning("%s", warning)
+    if settings.workers > 1:
+        from surnn_server.cluster.supervisor import supervise
+
+        supervise(settings)
+        return
     models = None if settings.models_dir else load_models(settings.models)
     server = make_server(create_app(settings, models), settings)
+    server.on_started = settle
     server.run()
     if not server.started:
         raise SystemExit(3)
+
+
+async def settle() -> None:
+    """Once a process serves: what it has loaded by now stays for as long as it lives.
+
+    A full collection of garbage would look at all of it again and again, and hold up every stream
+    for tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def exposure(settings: Settings) -> list[str]:

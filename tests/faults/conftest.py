@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import os
@@ -92,6 +93,17 @@ class Process:
                     time.sleep(0.02)
                 else:
                     return
+
+    def members(self) -> list[int]:
+        """Processes of its workers, in order of their numbers where none was replaced."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                command = stat.with_name("cmdline").read_text()
+                if int(fields[1]) == self._process.pid and "spawn_main" in command:
+                    found.append((int(fields[19]), int(stat.parent.name)))
+        return [pid for _, pid in sorted(found)]
 
     def kill(self) -> None:
         self._process.kill()

@@ -63,7 +63,7 @@ async def readyz(request: Request, service: ServiceDep) -> Readiness | JSONRespo
     return Readiness(
         status=service.state,
         models=sorted(service.models),
-        sessions=service.sessions,
+        sessions=service.all_sessions,
         max_sessions=service.settings.max_sessions,
     )
 
