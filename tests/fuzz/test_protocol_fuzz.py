@@ -125,6 +125,7 @@ class FuzzRuntime:
     """Adds up; refuses nothing."""
 
     name = "fuzz"
+    atomic = False
     fingerprint = "fuzz"
 
     def __init__(self):

@@ -70,8 +70,10 @@ class Network(nn.Module):
     def initial_state(self, batch: int) -> State:
         """The state in which every stream starts: zeros."""
         dtypes = {"float32": self.head.weight.dtype, "int64": torch.int64}
+        device = self.head.weight.device
         return {
-            s.name: torch.zeros(batch, *s.shape, dtype=dtypes[s.dtype]) for s in self.spec.states
+            s.name: torch.zeros(batch, *s.shape, dtype=dtypes[s.dtype], device=device)
+            for s in self.spec.states
         }
 
     def forward(
@@ -86,9 +88,9 @@ class Network(nn.Module):
             raise InvalidShape(f"frames are {list(frames.shape)}, expected [B, T, {size}]")
         batch, steps, _ = frames.shape
         if lengths is None:
-            lengths = torch.full((batch,), steps, dtype=torch.int64)
+            lengths = torch.full((batch,), steps, dtype=torch.int64, device=frames.device)
         state = self.initial_state(batch) if state is None else state
-        valid = (torch.arange(steps) < lengths[:, None])[..., None]  # [B, T, 1]
+        valid = (torch.arange(steps, device=frames.device) < lengths[:, None])[..., None]  # [B, T, 1]
 
         context = state.get("context", frames.new_zeros(batch, 0))
         features, context = self.front_end(frames, context, lengths)

@@ -1,0 +1,105 @@
+"""Everything between frames and logits on a device, in three ways behind one signature.
+
+    KernelStack     Triton kernels over the pool's rows: closed neurons are not written
+    NetworkStack    torch's own operations over any `surnn.nn.Network`: gather, run, scatter
+    fused_dense     NetworkStack with torch's GRU, the switches as further inputs
+
+A stack changes states last: whatever raises before has changed none.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from surnn.nn import Network
+from surnn.nn.network import State
+
+__all__ = ["NetworkStack", "Stack", "fused_dense"]
+
+States = dict[str, Tensor]
+
+
+class Stack(Protocol):
+    """Runs a model over rows of a pool."""
+
+    def __call__(
+        self, states: States, frames: Tensor, rows: Tensor, lengths: Tensor, *, in_step: bool
+    ) -> Tensor:
+        """Advance the rows; returns logits and, behind them, open neurons: [B, T, C + L].
+
+        Args:
+            states: the tensors of a `DevicePool`.
+            frames: [B, T, S]; zeros behind a session's length.
+            rows: each session's row, int64 [B]; all different, but for the last row.
+            lengths: frames of each session, int32 [B].
+            in_step: all sessions have the same frame number and as many frames.
+        """
+        ...
+
+
+class NetworkStack:
+    """Any network, whatever its cells: the reference on a device, and the way without kernels."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @torch.no_grad()
+    def __call__(
+        self, states: States, frames: Tensor, rows: Tensor, lengths: Tensor, *, in_step: bool
+    ) -> Tensor:
+        """See `Stack`."""
+        lengths = lengths.to(torch.int64)
+        old: State = {name: tensor.index_select(0, rows) for name, tensor in states.items()}
+        output = self._network(frames, lengths, old)
+        opened = [
+            gate.sum(dim=-1, keepdim=True) * layer.group
+            for gate, layer in zip(output.gates, self._network.stack, strict=True)
+        ]
+        result = torch.cat([output.logits, *opened], dim=-1)
+        for name, tensor in states.items():
+            tensor.index_copy_(0, rows, output.state[name])
+        return result
+
+
+class _FusedGRU(nn.Module):
+    """torch.nn.GRU, which is cuDNN's on CUDA, with an input for each switch.
+
+    A closed switch adds 1e4 to its update gate's sum: the sigmoid is then 1 and the new state is
+    the old one, exactly if h' = (1 - z) n + z h is computed as written. torch's CPU form is not.
+    """
+
+    _CLOSED = 1e4
+
+    def __init__(self, weights: dict[str, Tensor]) -> None:
+        super().__init__()
+        hidden, inputs = weights["bias_h"].shape[0], weights["weight_x"].shape[1]
+        self.gru = nn.GRU(inputs + hidden, hidden, batch_first=True)
+        order = torch.cat([torch.arange(hidden) + hidden * gate for gate in (1, 0, 2)])
+        closing = torch.zeros(3 * hidden, hidden)
+        closing[hidden : 2 * hidden] = torch.eye(hidden) * self._CLOSED
+        with torch.no_grad():
+            self.gru.weight_ih_l0.copy_(torch.cat([weights["weight_x"][order], closing], dim=1))
+            self.gru.weight_hh_l0.copy_(weights["weight_h"][order])
+            self.gru.bias_ih_l0.copy_(weights["bias_x"][order])
+            self.gru.bias_hh_l0.zero_()
+            self.gru.bias_hh_l0[2 * hidden :] = weights["bias_h"]
+
+    def forward(self, x: Tensor, gates: Tensor, h0: Tensor) -> Tensor:
+        """See `surnn.nn.cells.sugru.SuGRU`."""
+        if not x.shape[1]:
+            return x.new_zeros(len(x), 0, h0.shape[-1])
+        states, _ = self.gru(torch.cat([x, 1.0 - gates], dim=-1), h0[None].contiguous())
+        return cast(Tensor, states)
+
+
+def fused_dense(network: Network) -> NetworkStack:
+    """The network with a fused dense GRU in each layer, for comparison."""
+    fused = copy.deepcopy(network)
+    for layer in fused.stack:
+        cell = {k: v.detach().cpu() for k, v in layer.cell.state_dict().items()}
+        layer.cell = _FusedGRU(cell).to(fused.head.weight.device)  # type: ignore[assignment]
+    return NetworkStack(fused.eval())
