@@ -275,7 +275,9 @@ class Engine:
 
 
 def probabilities(logits: Float32, head: Head) -> Float32:
-    """Probabilities [T, C] from logits [T, C]."""
+    """Probabilities [T, C] from logits [T, C]; a linear head's numbers stay what they are."""
+    if head is Head.LINEAR:
+        return logits
     if head is Head.SIGMOID:
         independent: Float32 = (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
         return independent

@@ -20,7 +20,7 @@ from surnn.errors import InvalidConfig, InvalidInput
 from surnn.metrics import detection
 from surnn.model import Model
 from surnn.segments import Segment, check_segments, frame_labels, read_segments
-from surnn.spec import ModelKind, ModelSpec
+from surnn.spec import Head, ModelKind, ModelSpec
 from surnn.types import ChunkResult, Float32
 
 __all__ = ["TABLE", "audio_files", "evaluate"]
@@ -124,10 +124,11 @@ def audio_files(folder: Path) -> list[str]:
 
 
 def _label(spec: ModelSpec) -> str:
-    if spec.kind is not ModelKind.AUDIO or len(spec.labels) != 1:
+    if spec.kind is not ModelKind.AUDIO or len(spec.labels) != 1 or spec.head is Head.LINEAR:
         raise InvalidConfig(
-            f"model {spec.name!r} is a {spec.kind.value} model with labels {list(spec.labels)}, "
-            "expected an audio model with one label: others cannot be evaluated on a folder yet"
+            f"model {spec.name!r} is a {spec.kind.value} model with labels {list(spec.labels)} "
+            f"and a {spec.head.value} head, expected an audio model with one label and its "
+            "probability: others cannot be evaluated on a folder yet"
         )
     return spec.labels[0]
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from surnn.errors import InvalidConfig, InvalidSnapshot
 from surnn.snapshot import SpanState
-from surnn.spec import EventRule, ModelSpec
+from surnn.spec import EventRule, Head, ModelSpec
 from surnn.types import Event, EventKind, Float32
 
 __all__ = ["EventDetector", "override_rules"]
@@ -23,6 +23,11 @@ __all__ = ["EventDetector", "override_rules"]
 
 def override_rules(spec: ModelSpec, thresholds: Mapping[str, Mapping[str, float]]) -> ModelSpec:
     """The spec with event rules changed: `{"speech": {"on": 0.7, "min_off": 0.5}}`."""
+    if thresholds and spec.head is Head.LINEAR:
+        raise InvalidConfig(
+            f"thresholds for {sorted(thresholds)}, but model {spec.name!r} gives numbers, not "
+            "probabilities: expected none"
+        )
     rules = {rule.label: rule for rule in spec.events}
     for label, changes in thresholds.items():
         if label not in spec.labels:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from surnn.encodings import Encoding
 from surnn.engine import StreamConfig
 from surnn.errors import InvalidConfig, UnknownModel
 from surnn.runtimes.base import Runtime
 from surnn.runtimes.onnx import OnnxRuntime
+from surnn.runtimes.support import runs_natively
 from surnn.spec import ModelSpec
 from surnn.stream import Stream
 
@@ -93,10 +96,12 @@ def load(name: str | Path = "vad", runtime: str = "auto") -> Model:
     Args:
         name: a shipped model, a model folder or an .onnx file.
         runtime: `native` (compiled kernels that skip closed neurons; needs the `native` extra),
-            `onnx`, or `auto`: native where it is installed and the weights lie beside the graph.
+            `onnx`, or `auto`: native where it is installed, the weights lie beside the graph and
+            it has kernels for the model's cells.
 
     Raises `UnknownModel`, `CorruptModel` when a file is damaged or not a surnn model,
-    `InvalidConfig` for an unknown runtime, `MissingDependency` when `native` is not installed.
+    `InvalidConfig` for an unknown runtime or one without kernels for the model's cells,
+    `MissingDependency` when `native` is not installed.
     """
     if runtime not in RUNTIMES:
         raise InvalidConfig(f"runtime is {runtime!r}, expected one of {list(RUNTIMES)}")
@@ -109,6 +114,12 @@ def load(name: str | Path = "vad", runtime: str = "auto") -> Model:
 
 
 def _can_run_natively(directory: Path) -> bool:
-    return (directory / "model.safetensors").is_file() and all(
-        find_spec(package) for package in ("numba", "safetensors")
-    )
+    spec_file = directory / "spec.json"
+    if not (directory / "model.safetensors").is_file() or not spec_file.is_file():
+        return False
+    if not all(find_spec(package) for package in ("numba", "safetensors")):
+        return False
+    try:
+        return runs_natively(ModelSpec.model_validate_json(spec_file.read_text(encoding="utf-8")))
+    except (ValidationError, UnicodeDecodeError):
+        return True  # the runtime says what is wrong with it

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from surnn.cells import CELLS, Cell, CellTraits
 
 __all__ = [
     "Cell",
@@ -42,12 +44,6 @@ class ModelKind(StrEnum):
     SENSOR = "sensor"
 
 
-class Cell(StrEnum):
-    """Recurrent cells that a layer can be made of."""
-
-    SUGRU = "sugru"
-
-
 class SwitchMode(StrEnum):
     """What drives the switches of a layer."""
 
@@ -65,6 +61,8 @@ class Head(StrEnum):
     """Labels are independent."""
     SOFTMAX = "softmax"
     """Exactly one label holds in each frame."""
+    LINEAR = "linear"
+    """No probabilities: each label is a number to be estimated, and no events are made of it."""
 
 
 class SwitchSpec(_Frozen):
@@ -92,6 +90,27 @@ class LayerSpec(_Frozen):
     cell: Cell = Cell.SUGRU
     hidden: int = Field(ge=1)
     switch: SwitchSpec = SwitchSpec()
+    """Left out for a cell without switches: mode `none`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_switch_by_default(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and "switch" not in fields:
+            cell = fields.get("cell", Cell.SUGRU)
+            # A name that is no cell is refused further on.
+            if isinstance(cell, str) and cell in CELLS and not CELLS[Cell(cell)].switched:
+                return fields | {"switch": SwitchSpec(mode=SwitchMode.NONE)}
+        return fields
+
+    @model_validator(mode="after")
+    def _switches_exist(self) -> LayerSpec:
+        switch = self.switch
+        if not self.traits.switched and (switch.mode is not SwitchMode.NONE or switch.group > 1):
+            raise ValueError(
+                f"cell {self.cell.value!r} has no switches, but switch mode is "
+                f"{switch.mode.value!r} and group {switch.group}, expected 'none' and 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _groups_fit(self) -> LayerSpec:
@@ -106,6 +125,11 @@ class LayerSpec(_Frozen):
     def switches(self) -> int:
         """Switches in the layer: one for each group of neurons."""
         return self.hidden // self.switch.group
+
+    @property
+    def traits(self) -> CellTraits:
+        """What the cell carries and reports (see `surnn.cells`)."""
+        return CELLS[self.cell]
 
 
 class LogMelFrontEnd(_Frozen):
@@ -229,6 +253,8 @@ class ModelSpec(_Frozen):
             raise ValueError(f"event rules for {unknown}, but the labels are {list(self.labels)}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"labels repeat: {list(self.labels)}")
+        if self.head is Head.LINEAR and self.events:
+            raise ValueError("a linear head gives no probabilities, expected no event rules")
         ruled = [rule.label for rule in self.events]
         if len(set(ruled)) != len(ruled):
             raise ValueError(f"event rules repeat: {ruled}, expected at most one for each label")
@@ -286,6 +312,17 @@ class ModelSpec(_Frozen):
         if self.encoder:
             shape = (self.encoder.frames - 1, self.frontend.features)
             states.append(StateSpec(name="past", shape=shape))
-        for i, layer in enumerate(self.layers):
-            states.append(StateSpec(name=f"h{i}", shape=(layer.hidden,)))
+        for i in range(len(self.layers)):
+            states += self.layer_states(i)
         return tuple(states)
+
+    def layer_states(self, index: int) -> tuple[StateSpec, ...]:
+        """What layer `index` carries, in the order of its cell's states (see `surnn.cells`)."""
+        layer = self.layers[index]
+        return tuple(
+            StateSpec(
+                name=f"{state.letter}{index}",
+                shape=(layer.hidden,) if state.parts == 1 else (state.parts, layer.hidden),
+            )
+            for state in layer.traits.states
+        )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from surnn import checkpoint
+from surnn.cells import CELLS, Cell
 from surnn.errors import CorruptModel, UnknownModel
 from surnn.export import build, export, verify
 from surnn.export.verify import check_graph
@@ -29,10 +30,13 @@ from surnn.spec import (
 
 
 def make_network(
-    mode: SwitchMode = SwitchMode.CLOCK, group: int = 1, encoder: EncoderSpec | None = None
+    mode: SwitchMode = SwitchMode.CLOCK,
+    group: int = 1,
+    encoder: EncoderSpec | None = None,
+    cell: Cell = Cell.SUGRU,
 ) -> Network:
     torch.manual_seed(0)
-    layer = LayerSpec(hidden=24, switch=SwitchSpec(mode=mode, group=group))
+    layer = LayerSpec(cell=cell, hidden=24, switch=SwitchSpec(mode=mode, group=group))
     return Network(
         ModelSpec(
             name="test",
@@ -54,8 +58,9 @@ def graph_of(network: Network) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("mode", list(SwitchMode))
 @pytest.mark.parametrize("group", [1, 8])
-def test_graph_equals_network(mode: SwitchMode, group: int) -> None:
-    network = make_network(mode, group)
+@pytest.mark.parametrize("cell", [c for c, traits in CELLS.items() if traits.switched])
+def test_graph_equals_network(cell: Cell, mode: SwitchMode, group: int) -> None:
+    network = make_network(mode, group, cell=cell)
     parity = verify(network, graph_of(network).SerializeToString())
     assert parity.frames > 100
     assert max(parity.probs, parity.state) < 1e-5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -16,13 +16,16 @@ OPSET = 18
 """The first with BitwiseAnd; every current runtime has it."""
 IR_VERSION = 9
 
-Attribute = int | float | list[int]
+Attribute = int | float | list[int] | list[str] | onnx.GraphProto
 
 _TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 
 class GraphBuilder:
     """Collects nodes; every value is named by a string."""
+
+    BOOL = TensorProto.BOOL
+    FLOAT = TensorProto.FLOAT
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
@@ -68,6 +71,47 @@ class GraphBuilder:
         node = helper.make_node(kind, list(inputs), outputs, **attributes)  # type: ignore[arg-type]
         self._nodes.append(node)
         return outputs
+
+    def split(self, value: str, count: int, axis: int) -> list[str]:
+        """Equal parts of a value."""
+        return self.ops("Split", count, value, axis=axis, num_outputs=count)
+
+    def scan(
+        self,
+        frame: Callable[[GraphBuilder, Sequence[str], Sequence[str]], Sequence[str]],
+        states: Sequence[str],
+        items: Sequence[str],
+    ) -> list[str]:
+        """Run `frame` over the second axis of the items [B, T, ...], from states [B, ...].
+
+        `frame` gets a builder for its nodes, the states before a frame and the frame's items, and
+        returns the states behind it and then one frame of each output. It may use any value of
+        the graph around it. Returns the last states, then the outputs [B, T, ...].
+        """
+        body = GraphBuilder()
+        body._count = self._count  # one set of names for both
+        inputs = [body._name(kind) for kind in ("state",) * len(states) + ("item",) * len(items)]
+        found = frame(body, inputs[: len(states)], inputs[len(states) :])
+        # A graph's outputs must be its own values, each once.
+        outputs = [body.op("Identity", value) for value in found]
+        graph = helper.make_graph(
+            body._nodes,
+            self._name("frame"),
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inputs],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        )
+        self._initializers += body._initializers
+        tracks = len(found) - len(states)
+        return self.ops(
+            "Scan",
+            len(found),
+            *states,
+            *items,
+            body=graph,
+            num_scan_inputs=len(items),
+            scan_input_axes=[1] * len(items),
+            scan_output_axes=[1] * tracks,
+        )
 
     def model(self, name: str, metadata: dict[str, str]) -> onnx.ModelProto:
         """The finished, checked model."""

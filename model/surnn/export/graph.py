@@ -1,9 +1,7 @@
 """The ONNX graph of a model: same weights, same numbers, any batch and any number of frames.
 
 Built by hand rather than traced: a traced GRU has its example's length baked in, and may lose
-`linear_before_reset`. The recurrence is one stock GRU node per layer. A closed switch is one more
-input channel with a weight of 1e4 into the update gate: sigmoid then gives exactly 1, and ONNX's
-`(1 - z) * n + z * h` is exactly h.
+`linear_before_reset`. The recurrences are in `surnn.export.cells`.
 """
 
 from __future__ import annotations
@@ -24,15 +22,13 @@ from surnn.clock import (
     increments,
 )
 from surnn.export.builder import GraphBuilder
+from surnn.export.cells import CELL_GRAPHS, CellGraph
 from surnn.fingerprint import fingerprint
 from surnn.frontend import LOG_FLOOR, dft_matrix
 from surnn.runtimes.onnx import FINGERPRINT_KEY, METADATA_KEY
 from surnn.spec import LogMelFrontEnd, ModelSpec, ScaleFrontEnd, SwitchMode
 
-__all__ = ["SATURATION", "build"]
-
-SATURATION = 1e4
-"""Weight of a closed switch into the update gate; trained pre-activations stay under 100."""
+__all__ = ["build"]
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -59,15 +55,16 @@ def build(spec: ModelSpec, weights: Weights) -> onnx.ModelProto:
         features, new["past"] = _encoder(g, spec, weights, features, state["past"], lengths)
 
     frame = g.op("Add", g.op("Unsqueeze", state["t"], g.ints(1)), offsets)  # [B, T]
-    x, opened, hidden = features, [], []
-    for i, layer in enumerate(spec.layers):
-        gate = g.op("Mul", _gate(g, spec, weights, i, frame, features), valid)  # [B, T, G]
-        x, new[f"h{i}"] = _sugru(g, spec, weights, i, x, gate, state[f"h{i}"])
-        count = g.op("ReduceSum", gate, g.ints(2), keepdims=1)
-        opened.append(g.op("Mul", count, g.const(layer.switch.group, np.float32)))
-        hidden.append(x)
+    x, opened, outputs = features, [], []
+    for i in range(len(spec.layers)):
+        states = tuple(s.name for s in spec.layer_states(i))
+        before = tuple(state[name] for name in states)
+        x, after, count = _layer(g, spec, weights, i, x, features, frame, valid, before)
+        new |= dict(zip(states, after, strict=True))
+        opened.append(count)
+        outputs.append(x)
     head = g.const(weights["head.weight"].T, np.float32, "head")
-    logits = g.op("MatMul", g.op("Concat", *hidden, axis=2), head)
+    logits = g.op("MatMul", g.op("Concat", *outputs, axis=2), head)
     logits = g.op("Add", logits, g.const(weights["head.bias"], np.float32))
 
     g.output("logits", logits, "float32", ["batch", "time", len(spec.labels)])
@@ -134,16 +131,42 @@ def _encoder(
     return encoded, g.op("GatherElements", joined, behind, axis=1)
 
 
+def _layer(
+    g: GraphBuilder,
+    spec: ModelSpec,
+    weights: Weights,
+    i: int,
+    x: str,
+    features: str,
+    frame: str,
+    valid: str,
+    states: tuple[str, ...],
+) -> tuple[str, tuple[str, ...], str]:
+    """Outputs [B, T, H] of layer i, its states behind them, and how many neurons each frame
+    updated [B, T, 1]: `surnn.nn.network.Layer`."""
+    layer = spec.layers[i]
+    if layer.switch.mode is SwitchMode.NONE:
+        gates, width = valid, 1
+    else:
+        gates, width = _gate(g, spec, weights, i, frame, features), layer.switches
+        gates = g.op("Mul", gates, valid)  # [B, T, G]
+    prefix = f"layers.{i}.cell."
+    own = {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
+    found = CELL_GRAPHS[layer.cell](g, CellGraph(own, layer.hidden, x, gates, width, states))
+    if found.updates is not None:
+        count = g.op("ReduceSum", found.updates, g.ints(2), keepdims=1)
+    else:
+        open_gates = g.op("ReduceSum", gates, g.ints(2), keepdims=1)
+        count = g.op("Mul", open_gates, g.const(layer.hidden // width, np.float32))
+    return found.outputs, found.states, count
+
+
 def _gate(
     g: GraphBuilder, spec: ModelSpec, weights: Weights, i: int, frame: str, features: str
 ) -> str:
     """Switches [B, T, G] of layer i: `surnn.nn.switches.Switch`."""
-    switch, count = spec.layers[i].switch, spec.layers[i].switches
+    switch = spec.layers[i].switch
     prefix = f"layers.{i}.switch."
-    if switch.mode is SwitchMode.NONE:
-        first = g.op("Slice", features, g.ints(0), g.ints(1), g.ints(2))  # [B, T, 1]
-        shape = g.op("Concat", g.op("Shape", first, start=0, end=2), g.ints(count), axis=0)
-        return g.op("Expand", g.const(1.0, np.float32), shape)
     bias = weights[prefix + "bias"]
     pre = None
     if switch.mode is not SwitchMode.INPUT:
@@ -183,34 +206,3 @@ def _clock_basis(g: GraphBuilder, frame: str, inc: NDArray[np.int64]) -> str:
     turned = g.op("BitwiseAnd", turned, g.const(TABLE_SIZE - 1, np.int64))
     table = g.const(SINE_TABLE, np.float32, "sine")
     return g.op("Gather", table, g.op("Concat", index, turned, axis=2), axis=0)
-
-
-def _sugru(
-    g: GraphBuilder, spec: ModelSpec, weights: Weights, i: int, x: str, gate: str, h: str
-) -> tuple[str, str]:
-    """Hidden states [B, T, H] and the last one [B, H]: `surnn.nn.cells.sugru`."""
-    layer = spec.layers[i]
-    hidden, group, switches = layer.hidden, layer.switch.group, layer.switches
-    w = {name: weights[f"layers.{i}.cell.{name}"] for name in _SUGRU_WEIGHTS}
-    closing = np.zeros((3 * hidden, switches), np.float32)
-    closing[np.arange(hidden), np.arange(hidden) // group] = SATURATION
-    bias = np.concatenate([w["bias_x"], np.zeros(2 * hidden, np.float32), w["bias_h"]])
-    closed = g.op("Sub", g.const(1.0, np.float32), gate)
-    inputs = g.op("Transpose", g.op("Concat", x, closed, axis=2), perm=[1, 0, 2])
-    y, last = g.ops(
-        "GRU",
-        2,
-        inputs,
-        g.const(np.concatenate([w["weight_x"], closing], axis=1)[None], np.float32, "W"),
-        g.const(w["weight_h"][None], np.float32, "R"),
-        g.const(bias[None], np.float32, "B"),
-        "",
-        g.op("Unsqueeze", h, g.ints(0)),
-        hidden_size=hidden,
-        linear_before_reset=1,
-    )
-    states = g.op("Transpose", g.op("Squeeze", y, g.ints(1)), perm=[1, 0, 2])  # [B, T, H]
-    return states, g.op("Squeeze", last, g.ints(0))
-
-
-_SUGRU_WEIGHTS = ("weight_x", "weight_h", "bias_x", "bias_h")

@@ -14,7 +14,7 @@ from surnn.nn import Network
 from surnn.nn.network import Output
 from surnn.runtimes.base import FrameBlock
 from surnn.runtimes.onnx import OnnxRuntime
-from surnn.spec import ModelKind, ModelSpec
+from surnn.spec import ModelKind, ModelSpec, StateSpec
 from surnn.types import Float32
 
 __all__ = ["Parity", "check_graph", "verify"]
@@ -130,20 +130,30 @@ def _random_frames(spec: ModelSpec, count: int, rng: np.random.Generator) -> Flo
 def _check_carry(
     spec: ModelSpec, out: Output, before: dict[str, np.ndarray], after: dict[str, np.ndarray]
 ) -> None:
-    """A neuron whose switch stayed closed through the chunk holds the same bits."""
+    """A neuron that was never updated in the chunk holds the same bits."""
     for i, layer in enumerate(spec.layers):
-        opened = out.gates[i].sum(dim=1).numpy() > 0  # [B, G]
-        closed = ~np.repeat(opened, layer.switch.group, axis=1)
-        moved = before[f"h{i}"][closed] != after[f"h{i}"][closed]
-        if moved.any():
-            raise CorruptModel(
-                f"{int(moved.sum())} of {moved.size} closed neurons of layer {i} moved, expected 0"
-            )
+        if not layer.traits.carries:
+            continue
+        updated = out.gates[i].sum(dim=1).numpy() > 0  # [B, G]
+        still = ~np.repeat(updated, layer.hidden // updated.shape[1], axis=1)
+        for state in spec.layer_states(i):
+            moved = (before[state.name] != after[state.name]) & _as_state(still, state)
+            if moved.any():
+                raise CorruptModel(
+                    f"{int(moved.sum())} of {int(still.sum())} closed neurons of layer {i} moved "
+                    f"in {state.name}, expected 0"
+                )
+
+
+def _as_state(neurons: np.ndarray, state: StateSpec) -> np.ndarray:
+    """Neurons [B, H] beside a state [B, H] or [B, 2, H]."""
+    return neurons.reshape(len(neurons), *[1] * (len(state.shape) - 1), -1)
 
 
 def _check_switches(spec: ModelSpec, out: Output, blocks: list[FrameBlock]) -> None:
     for i, layer in enumerate(spec.layers):
-        expected = out.gates[i].sum(dim=-1).numpy() * layer.switch.group  # [B, T]
+        gates = out.gates[i]
+        expected = gates.sum(dim=-1).numpy() * (layer.hidden // gates.shape[-1])  # [B, T]
         for row, block in zip(expected, blocks, strict=True):
             seen = block.opened[:, i]
             if (seen != row[: len(seen)]).any():

@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from surnn.errors import InvalidShape
-from surnn.nn.cells.sugru import SuGRU
+from surnn.errors import InvalidInput, InvalidShape
+from surnn.nn.cells import CELL_MODULES
 from surnn.nn.encoder import Encoder
 from surnn.nn.features import build_front_end
 from surnn.nn.switches import Switch
@@ -27,9 +27,11 @@ class Output:
     logits: Tensor
     """[B, T, C]"""
     gates: list[Tensor]
-    """For each layer the switches [B, T, G], 0 or 1, with a straight-through gradient."""
-    pre: list[Tensor]
-    """For each layer what the switches came from: a [B, T, G]."""
+    """For each layer what was updated, 0 or 1: switches [B, T, G], and for cells without switches
+    the neurons [B, T, H] (see `surnn.cells.Update`). With a straight-through gradient, except where
+    every neuron is updated in every frame."""
+    pre: list[Tensor | None]
+    """For each layer what the switches came from: a [B, T, G]; None where nothing drives any."""
     state: State
     """Behind each session's length: same names and shapes as `Network.initial_state`."""
 
@@ -39,10 +41,24 @@ class Layer(nn.Module):
 
     def __init__(self, spec: ModelSpec, index: int, inputs: int) -> None:
         super().__init__()
-        layer = spec.layers[index]
-        self.group = layer.switch.group
+        self.spec = layer = spec.layers[index]
+        self.states = tuple(state.name for state in spec.layer_states(index))
         self.switch = Switch(layer.switch, spec.features, layer.switches)
-        self.cell = SuGRU(inputs, layer.hidden)
+        self.cell = CELL_MODULES[layer.cell](inputs, layer.hidden)
+
+    def forward(
+        self, x: Tensor, features: Tensor, valid: Tensor, state: State
+    ) -> tuple[Tensor, Tensor, Tensor | None, State]:
+        """Outputs [B, T, H], what was updated, what the switches came from, and the new state.
+
+        x [B, T, I]; features [B, T, F] are what the switches see; valid [B, T, 1].
+        """
+        switches, pre = self.switch(state["t"], features)
+        switches = switches * valid
+        gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
+        found = self.cell(x, gates, tuple(state[name] for name in self.states))
+        updates = switches if self.spec.traits.switched else found.updates
+        return found.outputs, updates, pre, dict(zip(self.states, found.state, strict=True))
 
 
 class Network(nn.Module):
@@ -81,16 +97,19 @@ class Network(nn.Module):
     ) -> Output:
         """Run frames [B, T, S]; frames at or behind `lengths` [B] leave no trace in the state.
 
-        Raises `InvalidShape`.
+        Raises `InvalidShape` when frames or state do not fit, `InvalidInput` on NaN or infinity.
         """
         size = self.spec.frame_size
         if frames.ndim != 3 or frames.shape[2] != size:
             raise InvalidShape(f"frames are {list(frames.shape)}, expected [B, T, {size}]")
+        if not torch.isfinite(frames).all():
+            raise InvalidInput("frames hold NaN or infinity, expected finite numbers")
         batch, steps, _ = frames.shape
         if lengths is None:
             lengths = torch.full((batch,), steps, dtype=torch.int64, device=frames.device)
-        state = self.initial_state(batch) if state is None else state
-        valid = (torch.arange(steps, device=frames.device) < lengths[:, None])[..., None]  # [B, T, 1]
+        state = self.initial_state(batch) if state is None else self._checked(state, batch)
+        frame = torch.arange(steps, device=frames.device)
+        valid = (frame < lengths[:, None])[..., None]  # [B, T, 1]
 
         context = state.get("context", frames.new_zeros(batch, 0))
         features, context = self.front_end(frames, context, lengths)
@@ -99,16 +118,28 @@ class Network(nn.Module):
             new["context"] = context
         if self.encoder is not None:
             features, new["past"] = self.encoder(features, state["past"], lengths)
-        x, gates, pre, hidden = features, [], [], []
-        for i, layer in enumerate(self.stack):
-            gate, a = layer.switch(state["t"], features)
-            gate = gate * valid
-            x = layer.cell(x, gate.repeat_interleave(layer.group, dim=-1), state[f"h{i}"])
-            new[f"h{i}"] = x[:, -1] if steps else state[f"h{i}"]
-            gates.append(gate)
+        x, gates, pre, outputs = features, [], [], []
+        for layer in self.stack:
+            x, updates, a, after = layer(x, features, valid, state)
+            new |= after
+            gates.append(updates)
             pre.append(a)
-            hidden.append(x)
-        return Output(self.head(torch.cat(hidden, dim=-1)), gates, pre, new)
+            outputs.append(x)
+        return Output(self.head(torch.cat(outputs, dim=-1)), gates, pre, new)
+
+    def _checked(self, state: State, batch: int) -> State:
+        """The state, if it is one of this model for so many sessions. Raises `InvalidShape`."""
+        seen = {name: list(value.shape) for name, value in state.items()}
+        expected = {s.name: [batch, *s.shape] for s in self.spec.states}
+        if seen != expected:
+            wrong = sorted(
+                k for k in seen.keys() | expected.keys() if seen.get(k) != expected.get(k)
+            )
+            raise InvalidShape(
+                f"states {wrong} are {[seen.get(k) for k in wrong]}, "
+                f"expected {[expected.get(k) for k in wrong]}"
+            )
+        return state
 
 
 def switch_parameters(network: Network) -> list[nn.Parameter]:

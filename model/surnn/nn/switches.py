@@ -136,15 +136,14 @@ class Switch(nn.Module):
     def _integers(amplitude: Tensor) -> Tensor:
         return _round((amplitude * AMPLITUDE_ONE).clamp(-AMPLITUDE_LIMIT, AMPLITUDE_LIMIT))
 
-    def forward(self, t: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Gates and their pre-activations a, both [B, T, G].
+    def forward(self, t: Tensor, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Gates and their pre-activations a, both [B, T, G]; a is None where nothing drives them.
 
         t: frame number of each session's first frame, int64 [B]; features [B, T, F].
         """
         batch, steps = features.shape[:2]
         if self.bias is None:
-            ones = features.new_ones(batch, steps, self.switches)
-            return ones, ones
+            return features.new_ones(batch, steps, self.switches), None
         if self.amplitude is None:
             assert self.weight is not None
             a = features @ self.weight + self.bias

@@ -182,7 +182,7 @@ class CudaRuntime:
         places.numpy()[:] = rows, lengths
         on_device, where = copies.upload(frames), copies.upload(places)
         own_rows, own_lengths = where[0], where[1].to(torch.int32)
-        if self._graphs and Recordings.suits(len(rows), batch.shape[1]):
+        if self._graphs and self.stack.recordable and Recordings.suits(len(rows), batch.shape[1]):
             return self._recorded(pool)(on_device, own_rows, own_lengths)
         times = pool.times[rows]
         in_step = bool((times == times[0]).all() and (lengths == lengths[0]).all())

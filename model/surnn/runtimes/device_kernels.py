@@ -36,6 +36,8 @@ class KernelStack:
         precision: of float32 products in `tl.dot`: `ieee`, or `tf32x3` on tensor cores.
     """
 
+    recordable = True
+
     def __init__(
         self,
         network: Network,

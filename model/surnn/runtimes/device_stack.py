@@ -10,13 +10,16 @@ A stack changes states last: whatever raises before has changed none.
 from __future__ import annotations
 
 import copy
-from typing import Protocol, cast
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from surnn.errors import InvalidConfig
 from surnn.nn import Network
+from surnn.nn.cells.base import CellOutput
 from surnn.nn.network import State
+from surnn.spec import Cell
 
 __all__ = ["NetworkStack", "Stack", "fused_dense"]
 
@@ -25,6 +28,9 @@ States = dict[str, Tensor]
 
 class Stack(Protocol):
     """Runs a model over rows of a pool."""
+
+    recordable: bool
+    """Does it ask the device nothing, so that a CUDA graph can hold it?"""
 
     def __call__(
         self, states: States, frames: Tensor, rows: Tensor, lengths: Tensor, *, in_step: bool
@@ -44,6 +50,8 @@ class Stack(Protocol):
 class NetworkStack:
     """Any network, whatever its cells: the reference on a device, and the way without kernels."""
 
+    recordable = False
+
     def __init__(self, network: Network) -> None:
         self._network = network
 
@@ -56,8 +64,8 @@ class NetworkStack:
         old: State = {name: tensor.index_select(0, rows) for name, tensor in states.items()}
         output = self._network(frames, lengths, old)
         opened = [
-            gate.sum(dim=-1, keepdim=True) * layer.group
-            for gate, layer in zip(output.gates, self._network.stack, strict=True)
+            gate.sum(dim=-1, keepdim=True) * (layer.hidden // gate.shape[-1])
+            for gate, layer in zip(output.gates, self._network.spec.layers, strict=True)
         ]
         result = torch.cat([output.logits, *opened], dim=-1)
         for name, tensor in states.items():
@@ -88,16 +96,16 @@ class _FusedGRU(nn.Module):
             self.gru.bias_hh_l0.zero_()
             self.gru.bias_hh_l0[2 * hidden :] = weights["bias_h"]
 
-    def forward(self, x: Tensor, gates: Tensor, h0: Tensor) -> Tensor:
-        """See `surnn.nn.cells.sugru.SuGRU`."""
-        if not x.shape[1]:
-            return x.new_zeros(len(x), 0, h0.shape[-1])
-        states, _ = self.gru(torch.cat([x, 1.0 - gates], dim=-1), h0[None].contiguous())
-        return cast(Tensor, states)
+    def forward(self, x: Tensor, gates: Tensor, state: tuple[Tensor, ...]) -> CellOutput:
+        """See `RecurrentCell.forward`."""
+        states, last = self.gru(torch.cat([x, 1.0 - gates], dim=-1), state[0][None].contiguous())
+        return CellOutput(states, gates, (last[0],))
 
 
 def fused_dense(network: Network) -> NetworkStack:
     """The network with a fused dense GRU in each layer, for comparison."""
+    if any(layer.cell is not Cell.SUGRU for layer in network.spec.layers):
+        raise InvalidConfig("the fused dense path takes suGRU layers only")
     fused = copy.deepcopy(network)
     for layer in fused.stack:
         cell = {k: v.detach().cpu() for k, v in layer.cell.state_dict().items()}

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from surnn.errors import CorruptModel, InvalidShape, MissingDependency, UnknownModel
 from surnn.fingerprint import fingerprint
 from surnn.runtimes.base import FrameBlock
+from surnn.runtimes.support import check_native
 from surnn.spec import ModelSpec, SwitchMode
 from surnn.state import Pool, Slot, StatePool
 from surnn.types import Float32, Int64
@@ -56,7 +57,11 @@ class NativeRuntime:
     atomic = False
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, Float32]) -> None:
-        """Take a network's weights, named as in its state dict. Raises `CorruptModel`."""
+        """Take a network's weights, named as in its state dict.
+
+        Raises `InvalidConfig` for cells without kernels, `CorruptModel` when weights do not fit.
+        """
+        check_native(spec)
         self.spec = spec
         expected = _shapes(spec)
         seen = {name: tuple(array.shape) for name, array in weights.items()}
@@ -82,7 +87,7 @@ class NativeRuntime:
     def open(cls, directory: Path) -> NativeRuntime:
         """Load a saved model's folder, its kernels compiled.
 
-        Raises `UnknownModel` or `CorruptModel`.
+        Raises `UnknownModel`, `CorruptModel`, or `InvalidConfig` for cells without kernels.
         """
         for name in (SPEC_FILE, WEIGHTS_FILE):
             if not (directory / name).is_file():

@@ -33,9 +33,14 @@ def edge_weights(targets: Tensor, edge: int, skip: int) -> Tensor:
 def cross_entropy(
     logits: Tensor, batch: Batch, head: Head, class_weights: Tensor | None = None
 ) -> Tensor:
-    """Mean over the frames that count of the cross entropy of logits [B, T, C]."""
+    """Mean over the frames that count of the cross entropy of logits [B, T, C].
+
+    Of a linear head, whose targets are numbers: of the squared error.
+    """
     weights = batch.weights
-    if head is Head.SIGMOID:
+    if head is Head.LINEAR:
+        each = (logits - batch.targets).square().mean(dim=-1)
+    elif head is Head.SIGMOID:
         each = functional.binary_cross_entropy_with_logits(
             logits, batch.targets, reduction="none"
         ).mean(dim=-1)
@@ -60,6 +65,8 @@ def margin_penalty(output: Output, targets: Tensor) -> Tensor:
     quiet = (targets.sum(dim=-1) == 0).to(targets.dtype)[..., None]
     total = output.logits.new_zeros(())
     for a in output.pre:
+        if a is None:
+            continue
         pressed = functional.softplus(4.0 * (a + 0.5)) / 4.0
         total = total + (pressed * quiet).sum() / (quiet.sum() * a.shape[-1]).clamp(min=1.0)
     return total

@@ -10,7 +10,8 @@ Reset is applied after the matmul (Keras' reset_after, cuDNN's and ONNX's linear
 only so does neuron i need nothing but its own three rows, which is what lets closed rows be
 skipped. Rows of W, U and b are ordered z, r, n.
 
-`sugru_reference` is the equations; `sugru_sequence` gives the same numbers faster.
+`sugru_step` is the equations; `sugru_sequence` gives the same numbers for all frames, faster, and
+has a backward pass of its own.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from surnn.nn import sequence
+from surnn.nn.cells.base import CellOutput, RecurrentCell, State, gate_gradient
 
-__all__ = ["SuGRU", "sugru_reference", "sugru_sequence", "sugru_step"]
+__all__ = ["SuGRU", "sugru_sequence", "sugru_step"]
 
 
 def sugru_step(x: Tensor, gate: Tensor, h: Tensor, u: Tensor, c: Tensor) -> Tensor:
@@ -37,21 +39,7 @@ def sugru_step(x: Tensor, gate: Tensor, h: Tensor, u: Tensor, c: Tensor) -> Tens
     r = torch.sigmoid(x[:, hidden : 2 * hidden] + hu[:, hidden : 2 * hidden])
     n = torch.tanh(x[:, 2 * hidden :] + r * (hu[:, 2 * hidden :] + c))
     f = (1 - z) * n + z * h
-    return torch.where(gate > 0, f, h) + _gate_gradient(gate, f - h)
-
-
-def _gate_gradient(gate: Tensor, change: Tensor) -> Tensor:
-    """Zero in value; backward gives the gate its gradient: what opening would change."""
-    return (gate - gate.detach()) * change.detach()
-
-
-def sugru_reference(x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -> Tensor:
-    """All frames, one after the other: x [T, B, 3H], gates [T, B, H], h0 [B, H] → [T, B, H]."""
-    h, states = h0, []
-    for x_t, gate in zip(x, gates, strict=True):
-        h = sugru_step(x_t, gate, h, u, c)
-        states.append(h)
-    return torch.stack(states)
+    return torch.where(gate > 0, f, h) + gate_gradient(gate, f - h)
 
 
 def _loops(x: Tensor) -> ModuleType:
@@ -92,30 +80,36 @@ class _Sequence(torch.autograd.Function):
 
 
 def sugru_sequence(x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -> Tensor:
-    """`sugru_reference`, faster."""
+    """All frames: x [T, B, 3H], gates [T, B, H], h0 [B, H] → [T, B, H]: `sugru_step`, faster."""
     return cast(Tensor, _Sequence.apply(x, gates, h0, u, c))  # type: ignore[no-untyped-call]
 
 
-class SuGRU(nn.Module):
-    """One suGRU layer: I inputs, H neurons."""
+class SuGRU(RecurrentCell):
+    """One suGRU layer."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
+        super().__init__(inputs, hidden)
         bound = 1 / math.sqrt(hidden)
         self.weight_x = nn.Parameter(torch.empty(3 * hidden, inputs).uniform_(-bound, bound))
         self.weight_h = nn.Parameter(torch.empty(3 * hidden, hidden).uniform_(-bound, bound))
         self.bias_x = nn.Parameter(torch.zeros(3 * hidden))
         self.bias_h = nn.Parameter(torch.zeros(hidden))
 
-    def forward(self, x: Tensor, gates: Tensor, h0: Tensor) -> Tensor:
-        """x [B, T, I], gates [B, T, H], h0 [B, H] → all hidden states [B, T, H]."""
+    def step(self, x: Tensor, gate: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """See `RecurrentCell.step`."""
+        projected = nn.functional.linear(x, self.weight_x, self.bias_x)
+        h = sugru_step(projected, gate, state[0], self.weight_h, self.bias_h)
+        return h, gate, (h,)
+
+    def forward(self, x: Tensor, gates: Tensor, state: State) -> CellOutput:
+        """See `RecurrentCell.forward`."""
         projected = nn.functional.linear(x, self.weight_x, self.bias_x).transpose(0, 1)
         states = sugru_sequence(
             projected.contiguous(),
             gates.transpose(0, 1).contiguous(),
-            h0,
+            state[0],
             self.weight_h,
             self.bias_h,
         )
-        return states.transpose(0, 1)
+        last = states[-1] if len(states) else state[0]
+        return CellOutput(states.transpose(0, 1), gates, (last,))
