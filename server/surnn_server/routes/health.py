@@ -30,6 +30,9 @@ class Readiness(BaseModel):
     models: list[str] = Field(examples=[["activity", "vad"]])
     sessions: int = Field(description="Streams now", examples=[12])
     max_sessions: int = Field(examples=[1024])
+    degraded: list[str] = Field(
+        description="Models that lost their GPU and run on the CPU since", examples=[[]]
+    )
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -55,6 +58,7 @@ async def readyz(service: ServiceDep) -> Readiness | JSONResponse:
         models=sorted(service.models),
         sessions=service.sessions,
         max_sessions=service.settings.max_sessions,
+        degraded=sorted(service.degraded),
     )
 
 
