@@ -63,6 +63,7 @@ def test_health_and_readiness(http):
         "models": ["fake", "sense"],
         "sessions": 0,
         "max_sessions": 1024,
+        "degraded": [],
     }
 
 
