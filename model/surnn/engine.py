@@ -23,7 +23,7 @@ from surnn.spec import Head, ModelSpec
 from surnn.state import Slot, StateArrays
 from surnn.types import ChunkResult, Event, Float32, Sparsity
 
-__all__ = ["Engine", "Session", "StreamConfig", "probabilities"]
+__all__ = ["Engine", "Session", "StreamConfig", "probabilities", "sparsity_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Session:
 
     def sparsity(self) -> Sparsity:
         """How much of the network the whole stream updated so far."""
-        return _sparsity(self.spec, self.updates, self.frames - self.missing)
+        return sparsity_of(self.spec, self.updates, self.frames - self.missing)
 
     def absorb(self, block: FrameBlock, compute_ms: float) -> ChunkResult:
         """Turn what the runtime computed into a result.
@@ -129,7 +129,7 @@ class Session:
             probs=probs,
             open_rates=block.opened[early:] / hidden,
             events=tuple(events),
-            sparsity=_sparsity(spec, updates, computed),
+            sparsity=sparsity_of(spec, updates, computed),
             compute_ms=compute_ms,
         )
 
@@ -286,9 +286,21 @@ def probabilities(logits: Float32, head: Head) -> Float32:
     return normalised
 
 
-def _sparsity(spec: ModelSpec, updates: np.ndarray, frames: int) -> Sparsity:
+def sparsity_of(spec: ModelSpec, updates: np.ndarray, frames: int) -> Sparsity:
+    """Of that many frames, in which each layer made so many updates [L]."""
     rates = tuple(
         float(n) / (layer.hidden * frames) if frames else 0.0
         for n, layer in zip(updates, spec.layers, strict=True)
     )
-    return Sparsity(open_rate=rates, updates=int(updates.sum()), possible=spec.neurons * frames)
+    each = [
+        sum(state.nbytes for state in spec.layer_states(i)) // layer.hidden
+        for i, layer in enumerate(spec.layers)
+    ]
+    return Sparsity(
+        open_rate=rates,
+        updates=int(updates.sum()),
+        possible=spec.neurons * frames,
+        bytes_written=sum(int(n) * size for n, size in zip(updates, each, strict=True)),
+        bytes_possible=frames
+        * sum(layer.hidden * size for layer, size in zip(spec.layers, each, strict=True)),
+    )

@@ -120,7 +120,9 @@ class Pool(ABC):
 
     def _check(self, new: Mapping[str, NDArray[np.generic]], batch: tuple[int, ...]) -> None:
         if set(new) != {s.name for s in self.states}:
-            raise InvalidShape(f"states are {sorted(new)}, expected {sorted(s.name for s in self.states)}")
+            raise InvalidShape(
+                f"states are {sorted(new)}, expected {sorted(s.name for s in self.states)}"
+            )
         for spec in self.states:
             seen, shape = new[spec.name], batch + spec.shape
             # Assignment would broadcast and cast: it must fit as it is.

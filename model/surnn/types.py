@@ -60,6 +60,15 @@ class Sparsity:
     """Share of open switches, for each recurrent layer [L]."""
     updates: int
     possible: int
+    bytes_written: int = 0
+    """State that open switches let be written, in bytes. A runtime that skips writes no more."""
+    bytes_possible: int = 0
+    """What would be written if every switch were open."""
+
+    @property
+    def bytes_skipped(self) -> int:
+        """State that closed switches left as it was."""
+        return self.bytes_possible - self.bytes_written
 
     @property
     def skipped(self) -> int:

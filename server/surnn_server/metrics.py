@@ -65,6 +65,12 @@ class Metrics:
             ["model"],
             registry=r,
         )
+        self.state_bytes = Counter(
+            "surnn_state_bytes",
+            "Hidden state behind open switches, and behind closed ones, which stays as it is",
+            ["model", "switch"],
+            registry=r,
+        )
         self.open_rate = Histogram(
             "surnn_open_rate",
             "Share of open switches in a result",
@@ -160,6 +166,8 @@ class ModelMetrics:
         self._frames = metrics.frames.labels(name)
         self._updates = metrics.updates.labels(name)
         self._skipped = metrics.skipped.labels(name)
+        self._written = metrics.state_bytes.labels(name, "open")
+        self._left = metrics.state_bytes.labels(name, "closed")
         self._open_rate = [
             metrics.open_rate.labels(name, str(layer)) for layer in range(len(spec.layers))
         ]
@@ -175,5 +183,7 @@ class ModelMetrics:
         self._frames.inc(result.frames)
         self._updates.inc(result.sparsity.updates)
         self._skipped.inc(result.sparsity.skipped)
+        self._written.inc(result.sparsity.bytes_written)
+        self._left.inc(result.sparsity.bytes_skipped)
         for histogram, rate in zip(self._open_rate, result.sparsity.open_rate, strict=True):
             histogram.observe(rate)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from surnn import ChunkResult, Event, ModelSpec, Sparsity
+from surnn import ChunkResult, Event, ModelSpec
+from surnn.engine import sparsity_of
 from surnn_server import replies
 from surnn_server.lines import Computed, Ended
 from surnn_server.messages import Report
@@ -190,10 +191,6 @@ def tail(result: ChunkResult, skip: int, spec: ModelSpec) -> ChunkResult:
         first_frame=first,
         probs=result.probs[skip:],
         open_rates=rates,
-        sparsity=Sparsity(
-            open_rate=tuple((updates / (hidden * frames)).tolist()),
-            updates=int(updates.sum()),
-            possible=spec.neurons * frames,
-        ),
+        sparsity=sparsity_of(spec, updates, frames),
         compute_ms=result.compute_ms * frames / result.frames,
     )

@@ -71,9 +71,7 @@ def make_network(spec: ModelSpec) -> Network:
 def chunks(spec: ModelSpec, counts: Sequence[int], seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     level = 0.1 if spec.kind is ModelKind.AUDIO else 1.0
-    return [
-        (rng.standard_normal((n, spec.frame_size)) * level).astype(np.float32) for n in counts
-    ]
+    return [(rng.standard_normal((n, spec.frame_size)) * level).astype(np.float32) for n in counts]
 
 
 @pytest.fixture

@@ -103,6 +103,9 @@ def test_metrics_count_what_happened(run_server, stream_all, make_pcm):
         assert server.metric("surnn_frames_total", **fake) == 100
         done = server.metric("surnn_updates_done_total", **fake)
         assert done + server.metric("surnn_updates_skipped_total", **fake) == 400
+        written = server.metric("surnn_state_bytes_total", switch="open", **fake)
+        left = server.metric("surnn_state_bytes_total", switch="closed", **fake)
+        assert (written, written + left) == (4 * done, 1600)
         results = server.metric("surnn_queue_seconds_count", **fake)
         assert server.metric("surnn_latency_seconds_count", **fake) == results
         assert server.metric("surnn_open_rate_count", layer="0", **fake) == results

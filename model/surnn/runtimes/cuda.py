@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surnn.errors import (
     DeviceLost,
@@ -27,7 +28,7 @@ from surnn.runtimes.base import FrameBlock
 from surnn.runtimes.onnx import pad_batch
 from surnn.spec import Cell, ModelSpec
 from surnn.state import Pool, Slot
-from surnn.types import Float32
+from surnn.types import Float32, Int64
 
 try:
     import torch
@@ -115,8 +116,6 @@ class CudaRuntime:
 
     def run(self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]) -> list[FrameBlock]:
         """See `Runtime.run`. Raises `DeviceMemory`, with no state changed, or `DeviceLost`."""
-        if self.lost:
-            raise DeviceLost("device was lost earlier, expected a restart of the server")
         if not isinstance(pool, DevicePool):
             raise InvalidShape(f"pool is a {type(pool).__name__}, expected one of this runtime's")
         if len(slots) != len(frames):
@@ -124,20 +123,41 @@ class CudaRuntime:
                 f"{len(frames)} arrays of frames, expected one for each of {len(slots)} slots"
             )
         batch, lengths = pad_batch(frames, self.spec.frame_size)
-        rows = pool.rows(slots)
+        numbers = self.compute(pool, pool.rows(slots), batch, lengths)
+        labels = len(self.spec.labels)
+        return [
+            FrameBlock(row[:count, :labels].copy(), row[:count, labels:].copy())
+            for row, count in zip(numbers, lengths.tolist(), strict=True)
+        ]
+
+    def compute(
+        self, pool: DevicePool, rows: NDArray[np.intp], batch: Float32, lengths: Int64
+    ) -> Float32:
+        """`run` without an object for each session: logits and open neurons [B, T, C + L].
+
+        Args:
+            pool: where the sessions' states are.
+            rows: each session's row (`Pool.rows`), [B].
+            batch: frames [B, T, S], zeros behind a session's length.
+            lengths: frames of each session [B].
+        """
+        if self.lost:
+            raise DeviceLost("device was lost earlier, expected a restart of the server")
         try:
             with device_errors():
-                return self._run(pool, rows, batch, lengths)
+                return self._parts(pool, rows, batch, lengths)
         except DeviceLost:
             self.lost = True
             raise
 
-    def _run(
-        self, pool: DevicePool, rows: np.ndarray, batch: Float32, lengths: np.ndarray
-    ) -> list[FrameBlock]:
-        steps = batch.shape[1]
-        limit = max(1, _FRAMES // max(1, steps))
-        waiting = deque(_pieces(0, len(rows), limit)) if steps else deque()
+    def _parts(
+        self, pool: DevicePool, rows: NDArray[np.intp], batch: Float32, lengths: Int64
+    ) -> Float32:
+        sessions, steps, _ = batch.shape
+        if not sessions or not steps:
+            width = len(self.spec.labels) + len(self.spec.layers)
+            return np.zeros((sessions, steps, width), np.float32)
+        waiting = deque(_pieces(0, sessions, max(1, _FRAMES // steps)))
         results: list[torch.Tensor] = []
         while waiting:
             begin, end = waiting.popleft()
@@ -157,14 +177,8 @@ class CudaRuntime:
             results.append(self._copies.download(result))
         self._copies.finish()
         pool.times[rows] += lengths
-        labels = len(self.spec.labels)
-        numbers: list[Float32] = [row for result in results for row in result.numpy()]
-        if not steps:
-            numbers = [np.zeros((0, labels + len(self.spec.layers)), np.float32)] * len(rows)
-        return [
-            FrameBlock(row[:count, :labels].copy(), row[:count, labels:].copy())
-            for row, count in zip(numbers, lengths.tolist(), strict=True)
-        ]
+        # A copy: the memory belongs to the next call.
+        return np.concatenate([result.numpy() for result in results])
 
     def _make_room(self) -> None:
         """Give back what is kept for later use."""
@@ -173,7 +187,7 @@ class CudaRuntime:
             torch.cuda.empty_cache()
 
     def _part(
-        self, pool: DevicePool, rows: np.ndarray, batch: Float32, lengths: np.ndarray
+        self, pool: DevicePool, rows: NDArray[np.intp], batch: Float32, lengths: Int64
     ) -> torch.Tensor:
         copies = self._copies
         frames = copies.room(batch.shape, torch.float32)

@@ -10,7 +10,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize(("architecture", "parts"), [(80, ["tiled fp32 ieee", "resident fp16 128"])])
+@pytest.mark.parametrize(
+    ("architecture", "parts"), [(80, ["tiled fp32 ieee", "resident fp16 128"])]
+)
 def test_kernels_compile_within_limits(architecture, parts):
     """In a process of its own: this one has the interpreter's kernels."""
     pytest.importorskip("triton", reason="Triton has no wheel for this platform")

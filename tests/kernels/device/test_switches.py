@@ -25,9 +25,7 @@ def case(mode: SwitchMode, starts: list[int], steps: int):
     given = (amplitude if has_clock else None, weight if has_input else None)
     expected = np.stack(
         [
-            reference.switches(
-                spec, start + np.arange(steps), features[i], *given, bias, SWITCHES
-            )
+            reference.switches(spec, start + np.arange(steps), features[i], *given, bias, SWITCHES)
             for i, start in enumerate(starts)
         ]
     )

@@ -25,7 +25,7 @@ class Epilogue:
     """log(sum + 1e-10): the floor of `surnn.frontend.LOG_FLOOR`."""
 
 
-_ROWS, _COLUMNS, _DEPTH, _WARPS = 32, 32, 32, 4
+_ROWS, _COLUMNS, _DEPTH, WARPS = 32, 32, 32, 4
 
 
 @triton.jit
@@ -97,7 +97,7 @@ def linear(
             rows, per_batch, batch_stride, row_stride, weight.shape[1], columns, out.stride(0),
             EPILOGUE=epilogue, BIAS=bias is not None, ADD=add,
             BN=_ROWS, BM=_COLUMNS, BK=_DEPTH, PRECISION=precision,
-            num_warps=_WARPS, num_stages=1,
+            num_warps=WARPS, num_stages=1,
         )  # fmt: skip
     return out
 

@@ -21,6 +21,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from surnn.errors import InvalidConfig
+from surnn.kernels.device import linear, switches
 from surnn.kernels.device.linear import linear_kernel
 from surnn.kernels.device.resident import Resident, resident_kernel
 from surnn.kernels.device.sequence import backward_kernel, forward_kernel
@@ -98,13 +99,13 @@ def variants() -> Iterator[Variant]:
             "EPILOGUE": epilogue, "BIAS": True, "ADD": epilogue == 0, "BN": 32, "BM": 32, "BK": 32,
             "PRECISION": "ieee",
         }  # fmt: skip
-        yield Variant(f"linear {epilogue}", linear_kernel, constants, 4)
+        yield Variant(f"linear {epilogue}", linear_kernel, constants, linear.WARPS)
     for clock, given in ((True, False), (False, True), (True, True)):
         constants = {
             "CLOCK": clock, "INPUT": given, "BIAS": True, "BN": 32, "BG": 32, "BC": 32, "BK": 32,
         }  # fmt: skip
         name = "switches" + " clock" * clock + " input" * given
-        yield Variant(name, switches_kernel, constants, 4)
+        yield Variant(name, switches_kernel, constants, switches.WARPS)
     yield Variant("training forward", forward_kernel, tiles, Tiles.WARPS)
     yield Variant("training backward", backward_kernel, tiles, Tiles.WARPS)
 
@@ -129,7 +130,7 @@ def compile_variant(variant: Variant, architecture: int) -> Compiled:
 
 
 def _type(name: str, variant: Variant) -> str:
-    if name in _NUMBERS and not (name == "rows" and variant.kernel is linear_kernel):
+    if name in _NUMBERS:
         return "i32"
     if name == "rows" and variant.kernel in (linear_kernel, switches_kernel):
         return "i32"

@@ -16,7 +16,7 @@ from surnn.clock import CLOCK_ONE, PHASE_BITS, SINE_TABLE, TABLE_SIZE
 
 __all__ = ["switches", "switches_kernel", "switches_reference"]
 
-_ROWS, _SWITCHES, _DEPTH, _WARPS = 32, 32, 32, 8
+_ROWS, _SWITCHES, _DEPTH, WARPS = 32, 32, 32, 8
 
 _MASK = tl.constexpr(2**PHASE_BITS - 1)
 _SHIFT = tl.constexpr(PHASE_BITS - 12)
@@ -116,7 +116,7 @@ def switches(
             rows, steps, clocks, features.shape[-1], count,
             CLOCK=inc is not None, INPUT=weight is not None, BIAS=bias is not None,
             BN=_ROWS, BG=_SWITCHES, BC=max(16, triton.next_power_of_2(clocks)), BK=_DEPTH,
-            num_warps=_WARPS, num_stages=1,
+            num_warps=WARPS, num_stages=1,
         )  # fmt: skip
     return opened
 

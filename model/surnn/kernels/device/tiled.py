@@ -53,7 +53,11 @@ def tiled_kernel(
         total = tl.load(counts + t) if LISTED else hidden
         for first in range(0, total, BJ):
             place = first + tl.arange(0, BJ)
-            j = tl.load(listed + t * hidden + place, mask=place < total, other=0) if LISTED else place
+            j = (
+                tl.load(listed + t * hidden + place, mask=place < total, other=0)
+                if LISTED
+                else place
+            )
             inside = (place < total)[None, :]
             is_open = tl.load(
                 opened + n[:, None] * switches + (j // group)[None, :],
