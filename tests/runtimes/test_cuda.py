@@ -30,14 +30,15 @@ from surnn.spec import (
 from surnn.state import StatePool
 
 pytest.importorskip("triton", reason="Triton is not installed: it has wheels for Linux only")
-from surnn.runtimes import cuda  # noqa: E402
-from surnn.runtimes.cuda import CudaRuntime, DevicePath  # noqa: E402
+from surnn.kernels.device.resident import Resident
+from surnn.runtimes import cuda
+from surnn.runtimes.cuda import CudaRuntime, DevicePath
 
 
 def make_spec(
     mode: SwitchMode = SwitchMode.CLOCK,
     group: int = 1,
-    hidden: int = 20,
+    hidden: int = 12,
     audio: bool = False,
     encoder: EncoderSpec | None = None,
     cell: Cell = Cell.SUGRU,
@@ -56,11 +57,17 @@ def make_spec(
         encoder=encoder,
         layers=(
             LayerSpec(hidden=hidden, switch=switch, cell=cell),
-            LayerSpec(hidden=70, switch=SwitchSpec(mode=mode, open_rate=0.3), cell=cell),
+            LayerSpec(hidden=36, switch=SwitchSpec(mode=mode, open_rate=0.3), cell=cell),
         ),
         labels=("a", "b"),
         head=Head.SIGMOID,
     )
+
+
+@pytest.fixture(autouse=True)
+def small_chip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers above 16 neurons are tiled: the interpreter is too slow for real sizes."""
+    monkeypatch.setattr(Resident, "MOST", {torch.float32: 16})
 
 
 def make_network(spec: ModelSpec) -> Network:
@@ -219,7 +226,7 @@ def test_parts_change_nothing(kernels: CudaRuntime, monkeypatch: pytest.MonkeyPa
 
 def test_sessions_in_step_share_their_clock(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frame numbers are compared on the host: after a restore and after a gap as well."""
-    runtime = CudaRuntime(make_network(make_spec(hidden=66)), device, graphs=False)
+    runtime = CudaRuntime(make_network(make_spec(hidden=20)), device, graphs=False)
     flags: list[bool] = []
     stack = runtime.stack
 
@@ -365,7 +372,7 @@ def test_a_lost_device_stays_lost(torch_path: CudaRuntime, error: Exception) -> 
     torch_path.stack = Failing(torch_path, lambda n: error)
     pool = torch_path.new_pool(1)
     slots = [pool.acquire()]
-    with pytest.raises(DeviceLost, match="device was lost: .*(encountered|failure|FAILED)$"):
+    with pytest.raises(DeviceLost, match=r"device was lost: .*(encountered|failure|FAILED)$"):
         torch_path.run(pool, slots, chunks(torch_path.spec, [1]))
     with pytest.raises(DeviceLost, match="lost earlier"):
         torch_path.run(pool, slots, chunks(torch_path.spec, [1]))

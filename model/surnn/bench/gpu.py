@@ -27,6 +27,7 @@ from surnn.kernels.device.tiled import list_open, tiled_chunk
 from surnn.model import locate
 from surnn.nn.sequence import forward_loop
 from surnn.runtimes.cuda import CudaRuntime
+from surnn.runtimes.device_stack import FusedGRU
 from surnn.types import Float32
 
 __all__ = ["GpuBench", "bench_gpu"]
@@ -109,7 +110,8 @@ class _Case:
         bound = hidden**-0.5
 
         def uniform(*shape: int) -> Tensor:
-            return ((torch.rand(shape, generator=rng) * 2 - 1) * bound).to(o.device)
+            numbers: Tensor = (torch.rand(shape, generator=rng) * 2 - 1) * bound
+            return numbers.to(o.device)
 
         self.options, self.hidden, self.batch, self.group = o, hidden, batch, GROUPS[switch]
         self.weights = (
@@ -173,22 +175,37 @@ class _Case:
         )  # fmt: skip
 
     def peers(self) -> dict[str, Work]:
-        """cuDNN's GRU, which is dense, and suGRU step by step with torch's operations."""
+        """cuDNN's GRU in three forms, and suGRU step by step with torch's operations.
+
+        `cudnn` is what torch gives by default, with products in TF32; `cudnn fused` computes what
+        we do, with the switches as further inputs.
+        """
         wx, wh, bx, bh = self.weights
         gru = nn.GRU(self.options.inputs, self.hidden, batch_first=True).to(self.options.device)
-        h0 = self.pool[self.rows][None].contiguous()
-        gates = self.opened.repeat_interleave(self.group, dim=-1).float().transpose(0, 1)
-        gates = gates.contiguous()
+        names = ("weight_x", "weight_h", "bias_x", "bias_h")
+        host = {name: w.cpu() for name, w in zip(names, self.weights, strict=True)}
+        fused = FusedGRU(host).to(self.options.device)
+        h0 = self.pool[self.rows]
+        gates = self.opened.repeat_interleave(self.group, dim=-1).float()
+        by_step = gates.transpose(0, 1).contiguous()
 
         def cudnn() -> object:
-            with torch.no_grad():
-                return gru(self.x, h0)
+            return gru(self.x, h0[None])
+
+        def float32() -> object:
+            with torch.backends.cudnn.flags(allow_tf32=False):
+                return gru(self.x, h0[None])
 
         def steps() -> object:
             x = nn.functional.linear(self.x, wx, bx).transpose(0, 1)
-            return forward_loop(x, gates, h0[0], wh, bh)
+            return forward_loop(x, by_step, h0, wh, bh)
 
-        return {"cudnn": cudnn, "torch steps": steps}
+        return {
+            "cudnn": cudnn,
+            "cudnn float32": float32,
+            "cudnn fused": lambda: fused(self.x, gates, (h0,)),
+            "torch steps": steps,
+        }
 
     def error(self, run: Callable[[Tensor | None], object], *, half: bool) -> tuple[float, int]:
         """Largest difference from float64 over some sessions, and what was written."""
@@ -206,6 +223,7 @@ class _Case:
         return worst, int(written)
 
 
+@torch.no_grad()
 def _layer(hidden: int, batch: int, rate: float, switch: str, options: GpuBench) -> list[Row]:
     case = _Case(hidden, batch, rate, switch, options)
     checks = {name: case.error(run, half="float16" in name) for name, run in case.ours().items()}
@@ -269,7 +287,8 @@ def _interleaved(work: dict[str, Work], rounds: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(rounds):
         for name, run in work.items():
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             begin.record()
             for _ in range(calls):
                 run()
@@ -299,7 +318,7 @@ def _roof(device: str) -> Row:
 
 
 def _streams(count: int, options: GpuBench) -> Row:
-    """One frame of each of so many streams in a call, as every hop brings it: array in, array out."""
+    """One frame of each of so many streams in a call, as every hop brings it; array to array."""
     runtime = CudaRuntime.open(locate(options.model).parent, options.device)
     spec = runtime.spec
     pool = runtime.new_pool(count)

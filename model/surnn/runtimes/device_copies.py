@@ -58,8 +58,8 @@ class DeviceCopies:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._in = torch.cuda.Stream(device)
-        self._out = torch.cuda.Stream(device)
+        self._in = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._out = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._free: dict[int, list[Tensor]] = {}
         self._used: list[Tensor] = []
 

@@ -25,7 +25,7 @@ MOST_SESSIONS, MOST_FRAMES, MOST_RECORDINGS = 64, 20, 32
 
 def record_cuda(compute: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     """Record a CUDA graph."""
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(2):  # compiles kernels, which a recording cannot

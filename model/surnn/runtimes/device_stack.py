@@ -21,7 +21,7 @@ from surnn.nn.cells.base import CellOutput
 from surnn.nn.network import State
 from surnn.spec import Cell
 
-__all__ = ["NetworkStack", "Stack", "fused_dense"]
+__all__ = ["FusedGRU", "NetworkStack", "Stack", "fused_dense"]
 
 States = dict[str, Tensor]
 
@@ -73,7 +73,7 @@ class NetworkStack:
         return result
 
 
-class _FusedGRU(nn.Module):
+class FusedGRU(nn.Module):
     """torch.nn.GRU, which is cuDNN's on CUDA, with an input for each switch.
 
     A closed switch adds 1e4 to its update gate's sum: the sigmoid is then 1 and the new state is
@@ -83,18 +83,21 @@ class _FusedGRU(nn.Module):
     _CLOSED = 1e4
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
+        """weight_x [3H, I], weight_h [3H, H], bias_x [3H] and bias_h [H] of a suGRU."""
         super().__init__()
         hidden, inputs = weights["bias_h"].shape[0], weights["weight_x"].shape[1]
         self.gru = nn.GRU(inputs + hidden, hidden, batch_first=True)
         order = torch.cat([torch.arange(hidden) + hidden * gate for gate in (1, 0, 2)])
         closing = torch.zeros(3 * hidden, hidden)
         closing[hidden : 2 * hidden] = torch.eye(hidden) * self._CLOSED
-        with torch.no_grad():
-            self.gru.weight_ih_l0.copy_(torch.cat([weights["weight_x"][order], closing], dim=1))
-            self.gru.weight_hh_l0.copy_(weights["weight_h"][order])
-            self.gru.bias_ih_l0.copy_(weights["bias_x"][order])
-            self.gru.bias_hh_l0.zero_()
-            self.gru.bias_hh_l0[2 * hidden :] = weights["bias_h"]
+        self.gru.load_state_dict(
+            {
+                "weight_ih_l0": torch.cat([weights["weight_x"][order], closing], dim=1),
+                "weight_hh_l0": weights["weight_h"][order],
+                "bias_ih_l0": weights["bias_x"][order],
+                "bias_hh_l0": torch.cat([torch.zeros(2 * hidden), weights["bias_h"]]),
+            }
+        )
 
     def forward(self, x: Tensor, gates: Tensor, state: tuple[Tensor, ...]) -> CellOutput:
         """See `RecurrentCell.forward`."""
@@ -109,5 +112,5 @@ def fused_dense(network: Network) -> NetworkStack:
     fused = copy.deepcopy(network)
     for layer in fused.stack:
         cell = {k: v.detach().cpu() for k, v in layer.cell.state_dict().items()}
-        layer.cell = _FusedGRU(cell).to(fused.head.weight.device)  # type: ignore[assignment]
+        layer.cell = FusedGRU(cell).to(fused.head.weight.device)  # type: ignore[assignment]
     return NetworkStack(fused.eval())

@@ -102,11 +102,21 @@ def linear(
     return out
 
 
-def plain(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor, **options: object) -> Tensor:
+def plain(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    out: Tensor,
+    *,
+    epilogue: int = Epilogue.NONE,
+    add: bool = False,
+    precision: str = "ieee",
+) -> Tensor:
     """`linear` over rows that lie one after the other: x [rows, depth]."""
     return linear(
-        x, weight, bias, out, per_batch=1, batch_stride=x.stride(0), row_stride=0, **options
-    )
+        x, weight, bias, out, per_batch=1, batch_stride=x.stride(0), row_stride=0,
+        epilogue=epilogue, add=add, precision=precision,
+    )  # fmt: skip
 
 
 def linear_reference(

@@ -11,6 +11,8 @@ hi + lo holds 22 of its bits, products and sums are float32.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import triton
 import triton.language as tl
@@ -25,8 +27,8 @@ class Resident:
     """Sizes of one program, and the largest layers that it holds."""
 
     SESSIONS = 16
-    MOST = {torch.float32: 64, torch.float16: 128}
-    WARPS = {torch.float32: 16, torch.float16: 8}
+    MOST: ClassVar = {torch.float32: 64, torch.float16: 128}
+    WARPS: ClassVar = {torch.float32: 16, torch.float16: 8}
 
 
 def fits(hidden: int, dtype: torch.dtype) -> bool:
@@ -55,7 +57,7 @@ def resident_kernel(
     ur = tl.load(w + hidden * hidden, mask=used, other=0.0)
     un = tl.load(w + 2 * hidden * hidden, mask=used, other=0.0)
     c = tl.load(bias_h + j, mask=neuron, other=0.0)
-    for t in range(0, tl.max(length, 0)):
+    for t in range(tl.max(length, 0)):
         n = b.to(tl.int64) * steps + t
         inside = (t < length)[:, None] & neuron[None, :]
         is_open = tl.load(

@@ -45,13 +45,16 @@ _NUMBERS = {
 }  # fmt: skip
 
 
+Constants = dict[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A kernel with everything that the compiler needs to know."""
 
     name: str
     kernel: triton.JITFunction
-    constants: dict[str, object]
+    constants: Constants
     warps: int
     weights: str = "fp32"
     """Type of what is called weight_h or weight_x."""
@@ -78,12 +81,13 @@ class Compiled:
 
 def variants() -> Iterator[Variant]:
     """Every form in which the runtime and training launch a kernel."""
-    tiles = {"BB": Tiles.SESSIONS, "BJ": Tiles.NEURONS, "BK": Tiles.DEPTH}
+    tiles: Constants = {"BB": Tiles.SESSIONS, "BJ": Tiles.NEURONS, "BK": Tiles.DEPTH}
+    constants: Constants
     for listed in (False, True):
         for weights in ("fp32", "fp16", "bf16"):
             for precision in ("ieee", "tf32x3"):
                 name = f"tiled{' listed' * listed} {weights} {precision}"
-                flags = {"LISTED": listed, "COUNT": False, "PRECISION": precision}
+                flags: Constants = {"LISTED": listed, "COUNT": False, "PRECISION": precision}
                 yield Variant(name, tiled_kernel, tiles | flags, Tiles.WARPS, weights)
     for dtype, weights in ((torch.float32, "fp32"), (torch.float16, "fp16")):
         size = 16

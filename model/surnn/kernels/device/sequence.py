@@ -25,7 +25,7 @@ def forward_kernel(
     b = tl.program_id(0) * BB + tl.arange(0, BB)
     k = tl.arange(0, BK)
     live = (b < batch)[:, None]
-    for t in range(0, steps):
+    for t in range(steps):
         row = (t * batch + b).to(tl.int64)
         before = states + row[:, None] * hidden
         for first in range(0, hidden, BJ):
@@ -93,7 +93,7 @@ def backward_kernel(
     k = tl.arange(0, BK)
     live = (b < batch)[:, None]
     mine = dh + b.to(tl.int64)[:, None] * hidden
-    for step in range(0, steps):
+    for step in range(steps):
         row = ((steps - 1 - step) * batch + b).to(tl.int64)
         for first in range(0, hidden, BJ):
             j = first + tl.arange(0, BJ)
@@ -103,7 +103,7 @@ def backward_kernel(
             total += tl.load(mine + j[None, :], mask=inside, other=0.0)
             tl.store(totals + at_row, total, mask=inside)
             wide = row[:, None] * (3 * hidden) + j[None, :]
-            for gate in range(0, 3):
+            for gate in range(3):
                 factor = tl.load(factors + wide + gate * hidden, mask=inside, other=0.0)
                 tl.store(d_hu + wide + gate * hidden, total * factor, mask=inside)
         # dh mixes the gradients of all neurons: they must all be there.

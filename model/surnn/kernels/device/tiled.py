@@ -47,7 +47,7 @@ def tiled_kernel(
     length = tl.load(lengths + b, mask=live, other=0)
     states = pool + row * hidden
     new = fresh + b.to(tl.int64) * hidden
-    for t in range(0, tl.max(length, 0)):
+    for t in range(tl.max(length, 0)):
         n = b.to(tl.int64) * steps + t
         going = t < length
         total = tl.load(counts + t) if LISTED else hidden

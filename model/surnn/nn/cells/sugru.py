@@ -54,6 +54,7 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -> Tensor:
+        states: Tensor
         states, zr, n, hu_n = _loops(x).forward_loop(x, gates, h0, u, c)
         ctx.save_for_backward(gates, u, states, zr, n, hu_n)
         return states[1:]
