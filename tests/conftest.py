@@ -1,12 +1,15 @@
-"""Without a GPU, Triton's kernels run in its interpreter; that is decided at the first import."""
+"""Small models of any layers, for tests of every part; where kernels for GPUs run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from surnn.spec import Head, LayerSpec, ModelKind, ModelSpec, ScaleFrontEnd
 
 
 def _has_gpu() -> bool:
@@ -19,6 +22,7 @@ def _has_gpu() -> bool:
 
 HAS_GPU = _has_gpu()
 if not HAS_GPU:
+    # Triton decides at its first import whether kernels are compiled or interpreted.
     os.environ["TRITON_INTERPRET"] = "1"
 
 
@@ -33,3 +37,23 @@ def device(request: pytest.FixtureRequest) -> str:
     """Where kernels run: compiled on a GPU if there is one, else interpreted."""
     pytest.importorskip("triton", reason="Triton is not installed: it has wheels for Linux only")
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def stack_spec() -> Callable[..., ModelSpec]:
+    """A sensor model of three channels with these layers."""
+
+    def make(*layers: LayerSpec, head: Head = Head.SOFTMAX) -> ModelSpec:
+        return ModelSpec(
+            name="stack",
+            kind=ModelKind.SENSOR,
+            sample_rate=100,
+            hop=1,
+            channels=3,
+            frontend=ScaleFrontEnd(mean=(0.0, 1.0, 2.0), scale=(1.0, 0.5, 2.0)),
+            layers=layers,
+            labels=("a", "b", "c"),
+            head=head,
+        )
+
+    return make

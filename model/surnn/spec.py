@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from surnn.cells import CELLS, Cell, CellTraits
 
 __all__ = [
+    "NORM_EPSILON",
+    "BlockGate",
+    "BlockSpec",
     "Cell",
     "EncoderSpec",
     "EventRule",
@@ -24,6 +27,7 @@ __all__ = [
     "LogMelFrontEnd",
     "ModelKind",
     "ModelSpec",
+    "Norm",
     "ScaleFrontEnd",
     "StateSpec",
     "SwitchMode",
@@ -31,6 +35,8 @@ __all__ = [
 ]
 
 FORMAT_VERSION: Literal[1] = 1
+NORM_EPSILON = 1e-5
+"""What norms add to the variance."""
 
 
 class _Frozen(BaseModel):
@@ -84,13 +90,42 @@ class SwitchSpec(_Frozen):
         return self
 
 
+class Norm(StrEnum):
+    """How a block norms what its cell reads, frame by frame."""
+
+    NONE = "none"
+    LAYER = "layer"
+    RMS = "rms"
+
+
+class BlockGate(StrEnum):
+    """What a block does with what its cell gives."""
+
+    NONE = "none"
+    GLU = "glu"
+    """A gated linear unit."""
+
+
+class BlockSpec(_Frozen):
+    """What stands around a cell: norm → cell → gate → + residual (see `surnn.nn.block`)."""
+
+    norm: Norm = Norm.LAYER
+    gate: BlockGate = BlockGate.GLU
+    residual: bool = True
+
+
 class LayerSpec(_Frozen):
-    """One recurrent layer."""
+    """One recurrent layer: a cell, its switches, and what stands around them.
+
+    What a layer gives is as wide as its cell: `hidden`, whatever the block does.
+    """
 
     cell: Cell = Cell.SUGRU
     hidden: int = Field(ge=1)
     switch: SwitchSpec = SwitchSpec()
     """Left out for a cell without switches: mode `none`."""
+    block: BlockSpec | None = None
+    """None: the cell alone, between the layer below and the one above."""
 
     @model_validator(mode="before")
     @classmethod
@@ -200,6 +235,7 @@ class EventRule(_Frozen):
         default=0.1, ge=0.0, le=3600.0, description="Seconds it must hold to start"
     )
     min_off: float = Field(default=0.3, ge=0.0, le=3600.0, description="Seconds below `off` to end")
+    point: bool = Field(default=False, description="One moment, not a span: there is no end event")
 
     @model_validator(mode="after")
     def _hysteresis(self) -> EventRule:
@@ -300,7 +336,8 @@ class ModelSpec(_Frozen):
 
     @property
     def neurons(self) -> int:
-        """Recurrent neurons in all layers: the updates that one frame could make."""
+        """Recurrent neurons in all layers: the updates that one frame could make, and what the head
+        reads. The dense parts of front end, encoder, blocks and head are no updates."""
         return sum(layer.hidden for layer in self.layers)
 
     @property
@@ -315,6 +352,14 @@ class ModelSpec(_Frozen):
         for i in range(len(self.layers)):
             states += self.layer_states(i)
         return tuple(states)
+
+    @property
+    def neuron_bytes(self) -> tuple[int, ...]:
+        """Bytes of state behind one switch, for each layer [L]."""
+        return tuple(
+            sum(state.nbytes for state in self.layer_states(i)) // layer.hidden
+            for i, layer in enumerate(self.layers)
+        )
 
     def layer_states(self, index: int) -> tuple[StateSpec, ...]:
         """What layer `index` carries, in the order of its cell's states (see `surnn.cells`)."""

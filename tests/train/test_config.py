@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from surnn.cells import Cell
 from surnn.errors import InvalidConfig
+from surnn.spec import BlockSpec, Norm
 from surnn.train.config import read_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
@@ -81,3 +83,35 @@ def test_a_data_set_describes_itself(voice_toml: Path) -> None:
         "licence": "CC0",
         "part": "a.flac; split: train; clips from 0% to 85% of the table",
     }
+
+
+def test_a_config_may_name_any_cell_and_block(voice_toml: Path, voice_text: str) -> None:
+    layers = ", ".join(
+        f'{{ cell = "{cell}", hidden = 8, block = {{ norm = "rms" }} }}' for cell in Cell
+    )
+    old = "[{ hidden = 8, switch = { frequencies = 4 } }]"
+    voice_toml.write_text(voice_text.replace(old, f"[{layers}]"))
+    found = read_config(voice_toml).model.layers
+    assert [layer.cell for layer in found] == list(Cell)
+    assert all(layer.block == BlockSpec(norm=Norm.RMS) for layer in found)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ('{ cell = "hopfield", hidden = 8 }', r"model.layers.0.cell: Input should be 'surnn', "),
+        ('{ cell = "gru", hidden = 8, switch = {} }', "cell 'gru' has no switches"),
+        ('{ hidden = 8, block = { norm = "batch" } }', "Input should be 'none', 'layer' or 'rms'"),
+    ],
+)
+def test_layers_that_cannot_be(voice_toml: Path, voice_text: str, layer: str, message: str) -> None:
+    old = "{ hidden = 8, switch = { frequencies = 4 } }"
+    voice_toml.write_text(voice_text.replace(old, layer))
+    with pytest.raises(InvalidConfig, match=message):
+        read_config(voice_toml)
+
+
+def test_tasks_with_labels_want_probabilities(voice_toml: Path, voice_text: str) -> None:
+    voice_toml.write_text(voice_text.replace("[model]", '[model]\nhead = "linear"'))
+    with pytest.raises(InvalidConfig, match="a linear head gives numbers, but task 'voice' has"):
+        read_config(voice_toml)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from surnn.errors import InvalidInput, InvalidShape
+from surnn.nn.block import Block
 from surnn.nn.cells import CELL_MODULES
+from surnn.nn.cells.soft import soft_sequence
 from surnn.nn.encoder import Encoder
 from surnn.nn.features import build_front_end
 from surnn.nn.switches import Switch
@@ -37,7 +39,7 @@ class Output:
 
 
 class Layer(nn.Module):
-    """One recurrent layer and its switches."""
+    """One recurrent layer: a cell, its switches, and the block around them."""
 
     def __init__(self, spec: ModelSpec, index: int, inputs: int) -> None:
         super().__init__()
@@ -45,6 +47,7 @@ class Layer(nn.Module):
         self.states = tuple(state.name for state in spec.layer_states(index))
         self.switch = Switch(layer.switch, spec.features, layer.switches)
         self.cell = CELL_MODULES[layer.cell](inputs, layer.hidden)
+        self.block = Block(layer.block, inputs, layer.hidden)
 
     def forward(
         self, x: Tensor, features: Tensor, valid: Tensor, state: State
@@ -53,12 +56,21 @@ class Layer(nn.Module):
 
         x [B, T, I]; features [B, T, F] are what the switches see; valid [B, T, 1].
         """
-        switches, pre = self.switch(state["t"], features)
-        switches = switches * valid
-        gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
-        found = self.cell(x, gates, tuple(state[name] for name in self.states))
+        inputs = self.block.before(x)
+        before = tuple(state[name] for name in self.states)
+        # Mixed precision ends here: a rounded a would turn switches, and recurrences add up errors.
+        with torch.autocast(x.device.type, enabled=False):
+            switches, pre = self.switch(state["t"], features.to(before[0].dtype))
+            switches = switches * valid
+            gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
+            inputs = inputs.to(before[0].dtype)
+            if self.switch.soft:
+                found = soft_sequence(self.cell, inputs, gates, before)
+            else:
+                found = self.cell(inputs, gates, before)
         updates = switches if self.spec.traits.switched else found.updates
-        return found.outputs, updates, pre, dict(zip(self.states, found.state, strict=True))
+        after = dict(zip(self.states, found.state, strict=True))
+        return self.block.after(x, found.outputs), updates, pre, after
 
 
 class Network(nn.Module):

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from surnn.dataset.record import DataRecord
 from surnn.nn import Network
 from surnn.spec import ModelSpec
 from surnn.types import Float32, Int64
@@ -23,9 +25,18 @@ class Batch:
     frames: Tensor
     """Input [B, T, S]."""
     targets: Tensor
-    """1 where a label holds [B, T, C]."""
+    """1 where a label holds [B, T, C]; for a linear head the numbers to be estimated."""
     weights: Tensor
     """How much each frame counts [B, T]: 0 beside label edges, in padding and at the start."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(*(x.to(device) for x in self.tensors))
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames, targets and weights."""
+        return self.frames, self.targets, self.weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,8 @@ class Report:
     figures: dict[str, object]
     """Everything measured, ready for JSON."""
     threshold: float = 0.5
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Of single labels, where each has its own."""
     curves: dict[str, tuple[Float32, NDArray[np.bool_]]] = field(default_factory=dict)
     """Scores and truth, by name, for ROC curves."""
     neuron_rates: list[Float32] = field(default_factory=list)
@@ -85,4 +98,8 @@ class Task(Protocol):
 
     def licences(self) -> list[dict[str, str]]:
         """The data that was used: rows for the model card."""
+        ...
+
+    def record(self) -> DataRecord | None:
+        """How the data were read and divided; None where the config lists the sets."""
         ...
