@@ -109,9 +109,7 @@ class Session:
 
     def sparsity(self) -> Sparsity:
         """How much of the network the whole stream updated so far."""
-        return Sparsity.of(
-            self.updates, self.hidden, self.frames - self.missing, self.neuron_bytes
-        )
+        return Sparsity.of(self.updates, self.hidden, self.frames - self.missing, self.neuron_bytes)
 
     def absorb(self, answer: Answer, compute_ms: float) -> ChunkResult:
         """Count frames that were computed, and find their events: the result of both."""
