@@ -393,7 +393,6 @@ def test_no_gpu_is_said(device: str) -> None:
         CudaRuntime(make_network(make_spec()))
     with pytest.raises(InvalidConfig, match="torch finds no CUDA device"):
         surnn.load("vad", runtime="cuda")
-    assert surnn.load("vad").runtime.name != "cuda"
 
 
 @pytest.mark.gpu
