@@ -111,14 +111,19 @@ class DataSet(_Table):
     """One folder of recordings and the part of it that is used."""
 
     folder: str
-    kind: Literal["speech", "noise", "music"]
-    role: Literal["train", "valid"]
+    kind: Literal["speech", "noise", "music", "words"]
+    role: Literal["train", "valid", "test"]
     licence: str
     files: tuple[str, ...] | None = Field(default=None, description="Only these; None: all")
     where: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Values that columns of clips.csv must have"
     )
     part: Span = Field(default=(0.0, 1.0), description="From and to: shares of the clips, in order")
+    part_of: str | None = Field(
+        default=None, description="A column: `part` is a share of its values, in a fixed shuffle"
+    )
+    word: str | None = Field(default=None, description="The column that says what is spoken")
+    names: dict[str, str] = Field(default_factory=dict, description="Word in the table: label")
     find_speech: bool = Field(
         default=False, description="Find segments by energy: the folder has no segments.csv"
     )
@@ -130,7 +135,8 @@ class DataSet(_Table):
         words = [", ".join(self.files)] if self.files is not None else []
         words += [f"{column}: {', '.join(values)}" for column, values in self.where.items()]
         if self.part != (0.0, 1.0):
-            words.append(f"clips from {self.part[0]:.0%} to {self.part[1]:.0%} of the table")
+            what = f"values of {self.part_of}, shuffled" if self.part_of else "the table"
+            words.append(f"from {self.part[0]:.0%} to {self.part[1]:.0%} of {what}")
         return {
             "folder": self.folder,
             "source": self.source,
@@ -184,6 +190,37 @@ class AudioConfig(_Table):
     mix: MixConfig = MixConfig()
 
 
+class WordMix(ChannelConfig):
+    """Ranges from which clips with planted words are drawn."""
+
+    snr_db: Span = (0.0, 30.0)
+    clean: Chance = 0.15
+    no_word: Chance = Field(default=0.25, description="Clips of running speech and noise alone")
+    other_word: Chance = Field(default=0.25, description="Words that are no label, among the words")
+    speech: Chance = Field(default=0.2, description="Pieces of running speech among the words")
+    music: Chance = 0.2
+    synthetic_noise: Chance = 0.25
+    room: Chance = 0.25
+    tempo: Chance = 0.5
+    telephone: Chance = 0.08
+    low_rate: Chance = 0.1
+
+
+class WordsConfig(_Table):
+    """Keyword spotting from clips of single words, planted in running audio while training."""
+
+    sets: tuple[DataSet, ...] = Field(min_length=1)
+    valid: ValidConfig = ValidConfig()
+    mix: WordMix = WordMix()
+    early: float = Field(
+        default=0.1, ge=0, description="Seconds before the end of a word from which it counts"
+    )
+    hold: float = Field(default=0.25, gt=0, description="Seconds behind it for which it counts")
+    false_per_hour: float = Field(
+        default=2.0, gt=0, description="Alarms on validation material at the chosen threshold"
+    )
+
+
 class SensorMix(_Table):
     """How motion recordings are varied."""
 
@@ -227,7 +264,7 @@ class SeriesMix(_Table):
 class Config(_Table):
     """A whole training run."""
 
-    task: Literal["audio", "sensor", "voice", "activity"]
+    task: Literal["audio", "sensor", "voice", "activity", "keywords"]
     notes: tuple[str, ...] = Field(default=(), description="For the model card")
     seed: int = 1
     data: str | None = Field(default=None, description="Folder of the data sets")
@@ -237,6 +274,7 @@ class Config(_Table):
     loss: LossConfig = LossConfig()
     audio: AudioConfig | None = None
     sensor: SensorConfig | None = None
+    keywords: WordsConfig | None = None
     labels: Labelling = Labelling()
     split: SplitRule = SplitRule()
     columns: Columns = Columns()
@@ -245,7 +283,7 @@ class Config(_Table):
 
     @model_validator(mode="after")
     def _has_data(self) -> Config:
-        table = {"voice": "audio", "activity": "sensor"}.get(self.task)
+        table = {"voice": "audio", "activity": "sensor", "keywords": "keywords"}.get(self.task)
         if table is not None and getattr(self, table) is None:
             raise ValueError(f"task {self.task!r} needs a table [{table}]")
         if self.task == "sensor" and not self.columns.channels:
