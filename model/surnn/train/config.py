@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from surnn.dataset.options import Columns, Labelling, SplitRule
 from surnn.errors import InvalidConfig
-from surnn.spec import EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
+from surnn.spec import AnomalyRule, EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
 
 __all__ = [
     "AudioConfig",
@@ -221,6 +221,26 @@ class WordsConfig(_Table):
     )
 
 
+class MachineSet(_Table):
+    """Tables of telemetry (see `surnn.dataset.telemetry`)."""
+
+    folder: str
+    role: Literal["train", "valid", "test"]
+    licence: str
+    source: str = ""
+    files: tuple[str, ...] = Field(default=("*",), description="Patterns of names")
+    score: Literal["rows", "windows"] = Field(
+        default="rows", description="rows: F1, as SKAB; windows: NAB's score"
+    )
+
+
+class MachineConfig(_Table):
+    """Anomalies of telemetry by the errors of forecasts."""
+
+    sets: tuple[MachineSet, ...] = Field(min_length=1)
+    rule: AnomalyRule = AnomalyRule()
+
+
 class SensorMix(_Table):
     """How motion recordings are varied."""
 
@@ -264,7 +284,7 @@ class SeriesMix(_Table):
 class Config(_Table):
     """A whole training run."""
 
-    task: Literal["audio", "sensor", "voice", "activity", "keywords"]
+    task: Literal["audio", "sensor", "voice", "activity", "keywords", "machine"]
     notes: tuple[str, ...] = Field(default=(), description="For the model card")
     seed: int = 1
     data: str | None = Field(default=None, description="Folder of the data sets")
@@ -275,6 +295,7 @@ class Config(_Table):
     audio: AudioConfig | None = None
     sensor: SensorConfig | None = None
     keywords: WordsConfig | None = None
+    machine: MachineConfig | None = None
     labels: Labelling = Labelling()
     split: SplitRule = SplitRule()
     columns: Columns = Columns()
@@ -283,7 +304,9 @@ class Config(_Table):
 
     @model_validator(mode="after")
     def _has_data(self) -> Config:
-        table = {"voice": "audio", "activity": "sensor", "keywords": "keywords"}.get(self.task)
+        tables = {"voice": "audio", "activity": "sensor"}
+        tables |= {"keywords": "keywords", "machine": "machine"}
+        table = tables.get(self.task)
         if table is not None and getattr(self, table) is None:
             raise ValueError(f"task {self.task!r} needs a table [{table}]")
         if self.task == "sensor" and not self.columns.channels:
