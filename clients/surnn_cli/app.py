@@ -19,7 +19,9 @@ from surnn_cli.commands import (
     quantise,
     score,
     serve,
+    soak,
     stream,
+    tasks,
     train,
 )
 from surnn_cli.errors import ErrorGroup
@@ -54,7 +56,7 @@ def _options(
 
 
 _USE, _MODELS, _MAKE = "Use a model", "See what a model is", "Make a model"
-_MEASURE = "Make it fast"
+_MEASURE = "Measure it"
 
 app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
@@ -69,7 +71,9 @@ app.command("new", rich_help_panel=_MAKE)(new.new)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
 app.command("quantise", rich_help_panel=_MAKE)(quantise.quantise)
+app.add_typer(tasks.tasks, name="tasks", rich_help_panel=_MAKE)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
+app.add_typer(soak.soak, name="soak", rich_help_panel=_MEASURE)
 app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 
 

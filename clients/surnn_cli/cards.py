@@ -24,6 +24,7 @@ def model_record(model: Model) -> dict[str, Any]:
         "hop": spec.hop,
         "labels": list(spec.labels),
         "layers": [layer.hidden for layer in spec.layers],
+        "cells": [layer.cell.value for layer in spec.layers],
         "neurons": spec.neurons,
         "open_rate": open_rate(spec),
         "state_bytes": state_bytes(spec),

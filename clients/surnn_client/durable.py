@@ -207,7 +207,11 @@ class DurableConnection:
         if checkpoint.position > before and self._attempts:
             self._attempts.reset()
         self.checkpoint = checkpoint
-        self._journal.safe(checkpoint.position * self._live.protocol.bytes_per_sample)
+        step = self._live.protocol.bytes_per_sample
+        if checkpoint.replaced_position is not None:
+            self._journal.shift((checkpoint.position - checkpoint.replaced_position) * step)
+            self._told.moved(checkpoint)
+        self._journal.safe(checkpoint.position * step)
         self._news.set()
 
     def _announce(self) -> None:

@@ -21,7 +21,10 @@ from surnn.snapshot import SpanState
 from surnn.spec import EventRule, Head, ModelSpec
 from surnn.types import Event, EventKind, Float32
 
-__all__ = ["EventDetector", "override_rules"]
+__all__ = ["EventDetector", "Extremes", "override_rules"]
+
+Extremes = tuple[Sequence[float], Sequence[float]]
+"""Highest and lowest probability of each label [C]."""
 
 
 def override_rules(spec: ModelSpec, thresholds: Mapping[str, Mapping[str, float]]) -> ModelSpec:
@@ -68,13 +71,29 @@ class EventDetector:
         """Labels whose span is open now."""
         return tuple(f.label for f in self._followers if f.active and not f.point)
 
-    def update(self, probs: Float32) -> list[Event]:
-        """Events that the next frames [T, C] bring, in order of decision."""
+    def update(self, probs: Float32, extremes: Extremes | None = None) -> list[Event]:
+        """Events that the next frames [T, C] bring, in order of decision.
+
+        `extremes` spares looking for them, where they are known.
+        """
+        first, frames = self._frame, len(probs)
+        self._frame += frames
+        if not frames or not self._followers:
+            return []
+        if extremes is None:
+            high = np.maximum.reduce(probs).tolist()
+            # Only open spans look at it.
+            low = np.minimum.reduce(probs).tolist() if self.active else high
+        else:
+            high, low = extremes
         decided: list[tuple[int, Event]] = []
         for follower in self._followers:
-            decided += follower.update(probs[:, follower.column], self._frame)
-        self._frame += len(probs)
-        return [event for _, event in sorted(decided, key=lambda pair: pair[0])]
+            column = follower.column
+            if not follower.passes(high[column], low[column]):
+                decided += follower.update(probs[:, column], first)
+        if len(decided) > 1:
+            decided.sort(key=lambda pair: pair[0])
+        return [event for _, event in decided]
 
     def memory(self) -> tuple[SpanState, ...]:
         """Where each rule stands."""
@@ -114,14 +133,24 @@ class _Follower:
 
     def update(self, probs: Float32, first: int) -> list[tuple[int, Event]]:
         """Events of the next frames [T], each with the frame that decided it."""
-        if not len(probs) or self._nothing_changes(probs):
-            return []
         decided = []
         for frame, p in enumerate(probs.tolist(), start=first):
             event = self._step(frame, p)
             if event is not None:
                 decided.append((frame, event))
         return decided
+
+    def passes(self, high: float, low: float) -> bool:
+        """Pass over frames between these two, if nothing changes: as most of the time."""
+        if not self.active:
+            if high >= self._on:
+                return False
+            self._run, self._peak = 0, 0.0
+            return True
+        if low < self._off:
+            return False
+        self._run, self._peak = 0, max(self._peak, high)
+        return True
 
     def memory(self) -> SpanState:
         """Where this rule stands."""
@@ -138,19 +167,6 @@ class _Follower:
         )
         self.active, self._run, self._peak = False, 0, 0.0
         return event
-
-    def _nothing_changes(self, probs: Float32) -> bool:
-        """Can the frames be passed over? Long silence and long speech mostly can."""
-        high = float(probs.max())
-        if not self.active:
-            if high >= self._on:
-                return False
-            self._run, self._peak = 0, 0.0
-            return True
-        if float(probs.min()) < self._off:
-            return False
-        self._run, self._peak = 0, max(self._peak, high)
-        return True
 
     def _step(self, frame: int, p: float) -> Event | None:
         if self.active:

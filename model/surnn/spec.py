@@ -15,7 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from surnn.cells import CELLS, Cell, CellTraits
 
 __all__ = [
+    "NORM_EPSILON",
     "AnomalyRule",
+    "BlockGate",
+    "BlockSpec",
     "Cell",
     "EncoderSpec",
     "EventRule",
@@ -25,6 +28,7 @@ __all__ = [
     "LogMelFrontEnd",
     "ModelKind",
     "ModelSpec",
+    "Norm",
     "ScaleFrontEnd",
     "StateSpec",
     "SwitchMode",
@@ -32,6 +36,8 @@ __all__ = [
 ]
 
 FORMAT_VERSION: Literal[1] = 1
+NORM_EPSILON = 1e-5
+"""What norms add to the variance."""
 
 
 class _Frozen(BaseModel):
@@ -85,13 +91,42 @@ class SwitchSpec(_Frozen):
         return self
 
 
+class Norm(StrEnum):
+    """How a block norms what its cell reads, frame by frame."""
+
+    NONE = "none"
+    LAYER = "layer"
+    RMS = "rms"
+
+
+class BlockGate(StrEnum):
+    """What a block does with what its cell gives."""
+
+    NONE = "none"
+    GLU = "glu"
+    """A gated linear unit."""
+
+
+class BlockSpec(_Frozen):
+    """What stands around a cell: norm → cell → gate → + residual (see `surnn.nn.block`)."""
+
+    norm: Norm = Norm.LAYER
+    gate: BlockGate = BlockGate.GLU
+    residual: bool = True
+
+
 class LayerSpec(_Frozen):
-    """One recurrent layer."""
+    """One recurrent layer: a cell, its switches, and what stands around them.
+
+    What a layer gives is as wide as its cell: `hidden`, whatever the block does.
+    """
 
     cell: Cell = Cell.SUGRU
     hidden: int = Field(ge=1)
     switch: SwitchSpec = SwitchSpec()
     """Left out for a cell without switches: mode `none`."""
+    block: BlockSpec | None = None
+    """None: the cell alone, between the layer below and the one above."""
 
     @model_validator(mode="before")
     @classmethod
@@ -216,9 +251,7 @@ class AnomalyRule(_Frozen):
     warm_up: int = Field(default=400, ge=10, description="First rows: the machine is well in them")
     smooth: int = Field(default=10, ge=1, description="Rows that a score is a mean of, about")
     cap: float = Field(default=25.0, gt=1.0, description="Most that one channel says of a row")
-    floor: float = Field(
-        default=0.05, gt=0.0, description="Smallest usual error, in spreads"
-    )
+    floor: float = Field(default=0.05, gt=0.0, description="Smallest usual error, in spreads")
     half_life: float = Field(default=2000.0, gt=0.0, description="Of what errors are usual")
     on: float = Field(default=2.5, gt=0.0, description="Starts at or above this score")
     off_share: float = Field(default=0.8, gt=0.0, le=1.0, description="Ends below this share of on")
@@ -318,7 +351,8 @@ class ModelSpec(_Frozen):
 
     @property
     def neurons(self) -> int:
-        """Recurrent neurons in all layers: the updates that one frame could make."""
+        """Recurrent neurons in all layers: the updates that one frame could make, and what the head
+        reads. The dense parts of front end, encoder, blocks and head are no updates."""
         return sum(layer.hidden for layer in self.layers)
 
     @property

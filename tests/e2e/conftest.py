@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +35,10 @@ class Live:
             time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def live() -> Iterator[Live]:
-    """A server with the shipped models."""
+@contextlib.contextmanager
+def serving(models: Mapping[str, surnn.Model] | None = None) -> Iterator[Live]:
     settings = Settings(port=0, log_level="warning")
-    app = create_app(settings)
+    app = create_app(settings, models)
     server = make_server(app, settings)
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
@@ -53,6 +53,19 @@ def live() -> Iterator[Live]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., contextlib.AbstractContextManager[Live]]:
+    """`with serve(models) as live`."""
+    return serving
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """A server with the shipped models."""
+    with serving() as live:
+        yield live
 
 
 @pytest.fixture(scope="session")

@@ -59,6 +59,7 @@ def test_switches_of_a_layer() -> None:
         ({"labels": ("speech", "speech")}, "labels repeat"),
         ({"labels": ("dog",)}, r"event rules for \['speech'\], but the labels are \['dog'\]"),
         ({"events": (EventRule(label="speech"),) * 2}, r"event rules repeat: \['speech', 'speech'"),
+        ({"head": "linear"}, "a linear head gives no probabilities, expected no event rules"),
         ({"channels": 2}, "a log-mel front end takes 1 channel, not 2"),
         ({"hop": 401}, "window 400 is shorter than hop 401"),
         ({"sample_rate": 8000}, "f_max is 7600 Hz, expected at most half of 8000"),

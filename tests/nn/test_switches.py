@@ -14,7 +14,8 @@ from surnn.clock import (
     clock_basis,
     increments,
 )
-from surnn.nn.switches import Switch, heaviside
+from surnn.nn.slopes import heaviside
+from surnn.nn.switches import Switch
 from surnn.spec import SwitchMode, SwitchSpec
 
 

@@ -229,7 +229,7 @@ BAD = {
     "start of nothing": (
         {"parameters": {"sequence_start": True}},
         400,
-        "sequence_start or sequence_end without sequence_id",
+        "sequence_start, sequence_end, checkpoint or resume without sequence_id, expected one",
     ),
     "id": ({"parameters": {"sequence_id": 1.5}}, 400, "sequence_id is 1.5, expected a number"),
     "large id": ({"parameters": {"sequence_id": "x" * 129}}, 400, "sequence_id is 'xxx"),

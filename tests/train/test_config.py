@@ -6,10 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from surnn.cells import Cell
 from surnn.errors import InvalidConfig
-from surnn.train.config import read_config
+from surnn.spec import BlockSpec, Norm
+from surnn.train.config import Config, DataSet, MachineSet, read_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
+
+
+def sets_of(config: Config) -> tuple[DataSet | MachineSet, ...]:
+    """All but the one folder of `activity`."""
+    tables = config.audio, config.keywords, config.machine
+    return tuple(item for table in tables if table is not None for item in table.sets)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -17,14 +25,14 @@ def test_shipped_configs_are_valid_and_tell_their_data(path: Path) -> None:
     config = read_config(path)
     assert config.model.name == path.stem
     assert config.data is None, "the data folder belongs on the command line"
-    about = config.audio.sets if config.audio else [config.sensor]
+    about = sets_of(config) or (config.sensor,)
     assert all(item is not None and item.licence and item.source for item in about)
 
 
 def test_nothing_under_the_gpl_is_trained_on() -> None:
     for config in map(read_config, CONFIGS):
-        for item in config.audio.sets if config.audio else ():
-            assert item.role == "valid" or "GPL" not in item.licence, item.folder
+        for item in sets_of(config):
+            assert item.role != "train" or "GPL" not in item.licence, item.folder
 
 
 def test_training_and_held_out_parts_do_not_overlap() -> None:
@@ -81,3 +89,35 @@ def test_a_data_set_describes_itself(voice_toml: Path) -> None:
         "licence": "CC0",
         "part": "a.flac; split: train; clips from 0% to 85% of the table",
     }
+
+
+def test_a_config_may_name_any_cell_and_block(voice_toml: Path, voice_text: str) -> None:
+    layers = ", ".join(
+        f'{{ cell = "{cell}", hidden = 8, block = {{ norm = "rms" }} }}' for cell in Cell
+    )
+    old = "[{ hidden = 8, switch = { frequencies = 4 } }]"
+    voice_toml.write_text(voice_text.replace(old, f"[{layers}]"))
+    found = read_config(voice_toml).model.layers
+    assert [layer.cell for layer in found] == list(Cell)
+    assert all(layer.block == BlockSpec(norm=Norm.RMS) for layer in found)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ('{ cell = "hopfield", hidden = 8 }', r"model.layers.0.cell: Input should be 'surnn', "),
+        ('{ cell = "gru", hidden = 8, switch = {} }', "cell 'gru' has no switches"),
+        ('{ hidden = 8, block = { norm = "batch" } }', "Input should be 'none', 'layer' or 'rms'"),
+    ],
+)
+def test_layers_that_cannot_be(voice_toml: Path, voice_text: str, layer: str, message: str) -> None:
+    old = "{ hidden = 8, switch = { frequencies = 4 } }"
+    voice_toml.write_text(voice_text.replace(old, layer))
+    with pytest.raises(InvalidConfig, match=message):
+        read_config(voice_toml)
+
+
+def test_tasks_with_labels_want_probabilities(voice_toml: Path, voice_text: str) -> None:
+    voice_toml.write_text(voice_text.replace("[model]", '[model]\nhead = "linear"'))
+    with pytest.raises(InvalidConfig, match="a linear head gives numbers, but task 'voice' has"):
+        read_config(voice_toml)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from surnn.errors import InvalidAudio
+from surnn.cells import Cell
+from surnn.errors import InvalidAudio, SurnnError
 from surnn.nn import Network
-from surnn.spec import Head, LayerSpec, ModelKind, ModelSpec, ScaleFrontEnd, SwitchSpec
+from surnn.spec import BlockSpec, Head, LayerSpec, ModelKind, ModelSpec, ScaleFrontEnd, SwitchSpec
 from surnn.train.config import Config, Optimiser, read_config
 from surnn.train.loop import fit, learning_rate
 from surnn.train.task import Batch, Report
@@ -19,14 +20,14 @@ from surnn.train.task import Batch, Report
 class SignTask:
     """Is the number positive? One channel, one label."""
 
-    def __init__(self) -> None:
+    def __init__(self, *layers: LayerSpec) -> None:
         self.spec = ModelSpec(
             name="sign",
             kind=ModelKind.SENSOR,
             sample_rate=100,
             hop=1,
             frontend=ScaleFrontEnd(mean=(0.0,), scale=(1.0,)),
-            layers=(LayerSpec(hidden=8, switch=SwitchSpec(open_rate=0.6)),),
+            layers=layers or (LayerSpec(hidden=8, switch=SwitchSpec(open_rate=0.6)),),
             labels=("positive",),
             head=Head.SIGMOID,
         )
@@ -95,6 +96,35 @@ def test_a_run_can_be_repeated_exactly(config: Config) -> None:
     assert first.history.loss == second.history.loss
     other = fit(SignTask(), same.model_copy(update={"seed": 6}), progress=False)
     assert other.history.loss != first.history.loss
+
+
+def test_layers_of_every_cell_train_together(config: Config) -> None:
+    """With every loss and carried states; layers without switches have none to train."""
+    layers = [LayerSpec(cell=cell, hidden=6, block=BlockSpec()) for cell in Cell]
+    budget = config.budget.model_copy(update={"steps": 4, "carry_state": 0.5})
+    loss = config.loss.model_copy(
+        update={"open_weight": 1.0, "margin_weight": 1.0, "open_target": 0.1}
+    )
+    run = config.model_copy(update={"budget": budget, "loss": loss})
+    found = fit(SignTask(*layers), run, progress=False)
+    assert len(found.history.loss) == 4
+    assert 0.0 < found.history.open_rate[0] < 1.0
+
+
+@pytest.mark.parametrize("cell", [Cell.LSTM, Cell.LRU, Cell.EGRU, Cell.BMRU])
+def test_a_model_without_switches_learns(config: Config, cell: Cell) -> None:
+    found = fit(SignTask(LayerSpec(cell=cell, hidden=8)), config, progress=False)
+    assert found.report.score > 0.8
+
+
+def test_a_diverging_loss_stops_the_run(config: Config) -> None:
+    class Absurd(SignTask):
+        def batch(self, number: int) -> Batch:
+            found = super().batch(number)
+            return Batch(found.frames, found.targets * float("inf"), found.weights)
+
+    with pytest.raises(SurnnError, match=r"loss is nan at step 1, .*lower optimiser.lr"):
+        fit(Absurd(), config, progress=False)
 
 
 def test_bad_data_in_the_background_comes_to_the_front(config: Config) -> None:

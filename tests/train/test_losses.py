@@ -90,3 +90,14 @@ def test_the_total_adds_what_the_config_weighs() -> None:
     loss, entropy = total_loss(out, batch, Head.SIGMOID, config)
     margin = margin_penalty(out, targets).item()
     assert loss.item() == pytest.approx(entropy.item() + 2.0 * 0.75 + margin)
+
+
+def test_a_linear_head_is_trained_on_the_squared_error() -> None:
+    batch = Batch(torch.zeros(1), column(1.0, 5.0, 0.0), torch.tensor([[1.0, 1.0, 0.0]]))
+    found = cross_entropy(column(3.0, 4.0, 99.0), batch, Head.LINEAR)
+    assert found.item() == pytest.approx((4.0 + 1.0) / 2)
+
+
+def test_layers_without_switches_have_no_margin() -> None:
+    targets = column(0, 1)
+    assert margin_penalty(output(targets, [], [None]), targets).item() == 0.0

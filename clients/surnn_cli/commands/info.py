@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from surnn import ModelSpec
+    from surnn.spec import LayerSpec
 
 __all__ = ["info"]
 
@@ -63,17 +64,30 @@ def _rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
         )
     yield "front end", f"{spec.frontend.type}, {spec.frontend.features} features"
     for i, layer in enumerate(spec.layers):
-        switch = layer.switch
-        yield (
-            f"layer {i}",
-            f"{layer.cell.value}, {layer.hidden} neurons, {layer.switches} switches "
-            f"driven by {switch.mode.value}",
-        )
+        yield f"layer {i}", f"{layer.cell.value}, {layer.hidden} neurons, {_updates(layer)}"
+        if (block := layer.block) is not None:
+            parts = (
+                "" if block.norm == "none" else f"{block.norm.value} norm",
+                "" if block.gate == "none" else block.gate.value,
+                "residual" if block.residual else "",
+            )
+            yield "", f"in a block: {', '.join(filter(None, parts)) or 'nothing'}"
     yield "state", f"{state_bytes(spec)} bytes for each stream:"
     for state in spec.states:
         yield "", f"{state.name} {state.dtype} {list(state.shape)}, {state.nbytes} bytes"
     yield from (("figure", line) for line in _figures(spec.metrics))
     yield "licence", spec.licence or "not said"
+
+
+def _updates(layer: LayerSpec) -> str:
+    """What decides which neurons of a layer are updated."""
+    switch = layer.switch
+    return {
+        "switch": f"{layer.switches} switches driven by {switch.mode.value}",
+        "always": "all updated in every frame",
+        "event": "updated by events",
+        "write": "updated by writes",
+    }[layer.traits.update]
 
 
 def _figures(figures: Mapping[str, object], prefix: str = "") -> Iterator[str]:

@@ -21,6 +21,9 @@ __all__ = ["CELL_GRAPHS", "SATURATION", "CellGraph", "Recurrence"]
 SATURATION = 1e4
 """Weight of a closed switch into the update gate; trained pre-activations stay under 100."""
 
+COUNT_LIMIT = 2.0**24
+"""Where the counts of a CMRU saturate (`surnn.nn.cells.cmru`)."""
+
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -104,6 +107,104 @@ def _sulstm(g: GraphBuilder, c: CellGraph) -> Recurrence:
     return Recurrence(outputs, (h, cell))
 
 
+def _lru(g: GraphBuilder, c: CellGraph) -> Recurrence:
+    """Real and imaginary part side by side: [B, T, 2H] for what drives, [B, 2, H] for the state."""
+    w, hidden = c.weights, c.hidden
+    radius = np.exp(-np.exp(w["nu_log"].astype(np.float64)))
+    angle = np.exp(w["theta_log"].astype(np.float64))
+    factor = np.stack([radius * np.cos(angle), radius * np.sin(angle)]).astype(np.float32)
+    # [re, im] * re  +  [im, re] * [-im, im]
+    straight = g.const(np.stack([factor[0], factor[0]]), np.float32, "lambda")
+    crossed = g.const(np.stack([-factor[1], factor[1]]), np.float32, "lambda")
+    weight = np.exp(w["gamma_log"])[:, None] * w["weight_b"]
+    driven = g.op("Reshape", _linear(g, c.x, weight.reshape(2 * hidden, -1)), g.ints(0, 0, 2, -1))
+    swap = g.ints(1, 0)
+
+    def frame(b: GraphBuilder, state: Sequence[str], item: Sequence[str]) -> list[str]:
+        (h,), (added, gate) = state, item
+        turned = b.op("Mul", b.op("Gather", h, swap, axis=1), crossed)
+        new = b.op("Add", b.op("Add", b.op("Mul", h, straight), turned), added)
+        new = b.op("Where", b.op("Cast", gate, to=b.BOOL), new, h)
+        return [new, new]
+
+    gates = g.op("Unsqueeze", _per_neuron(g, c), g.ints(2))  # [B, T, 1, H]
+    last, states = g.scan(frame, c.states, [driven, gates])
+    flat = g.op("Reshape", states, g.ints(0, 0, -1))
+    read = np.concatenate([w["weight_c"][0], -w["weight_c"][1]], axis=1)  # [H, 2H]
+    outputs = g.op("Add", _linear(g, flat, read), _linear(g, c.x, w["weight_d"]))
+    return Recurrence(outputs, (last,))
+
+
+def _egru(g: GraphBuilder, c: CellGraph) -> Recurrence:
+    w, hidden = c.weights, c.hidden
+    bias = np.concatenate([np.zeros(2 * hidden, np.float32), w["bias_h"]])
+    projected = _linear(g, c.x, w["weight_x"], w["bias_x"])
+    recurrent, bias_h = g.const(w["weight_h"].T, np.float32, "U"), g.const(bias, np.float32)
+    threshold = g.const(np.clip(w["threshold"], 0, 1), np.float32, "threshold")
+    one, zero = g.const(1.0, np.float32), g.const(0.0, np.float32)
+
+    def frame(b: GraphBuilder, state: Sequence[str], item: Sequence[str]) -> list[str]:
+        (cell, y), (x, gate) = state, item
+        hidden_part = b.op("Add", b.op("MatMul", y, recurrent), bias_h)
+        x_z, x_r, x_n = b.split(x, 3, axis=1)
+        h_z, h_r, h_n = b.split(hidden_part, 3, axis=1)
+        z, r = (b.op("Sigmoid", b.op("Add", *pair)) for pair in ((x_z, h_z), (x_r, h_r)))
+        n = b.op("Tanh", b.op("Add", x_n, b.op("Mul", r, h_n)))
+        kept, added = b.op("Mul", z, cell), b.op("Mul", b.op("Sub", one, z), n)
+        new = b.op("Add", kept, added)
+        event = b.op("Cast", b.op("Greater", b.op("Sub", new, threshold), zero), to=b.FLOAT)
+        is_open = b.op("Cast", gate, to=b.BOOL)
+        reset = b.op("Sub", new, b.op("Mul", event, threshold))
+        new_cell = b.op("Where", is_open, reset, cell)
+        new_y = b.op("Where", is_open, b.op("Mul", event, new), y)
+        return [new_cell, new_y, new_y, b.op("Mul", event, gate)]
+
+    cell, y, outputs, events = g.scan(frame, c.states, [projected, _per_neuron(g, c)])
+    return Recurrence(outputs, (cell, y), events)
+
+
+def _bmru(g: GraphBuilder, c: CellGraph, *, counts: bool = False) -> Recurrence:
+    w = c.weights
+    value, beta = g.split(_linear(g, c.x, w["weight_x"], w["bias_x"]), 2, axis=2)
+    zero, one = g.const(0.0, np.float32), g.const(1.0, np.float32)
+    is_written = g.op("GreaterOrEqual", g.op("Sub", g.op("Abs", value), g.op("Abs", beta)), zero)
+    written = g.op("Mul", g.op("Cast", is_written, to=g.FLOAT), _per_neuron(g, c))
+    sign = g.op("Where", g.op("GreaterOrEqual", value, zero), one, g.const(-1.0, np.float32))
+
+    def frame(b: GraphBuilder, state: Sequence[str], item: Sequence[str]) -> list[str]:
+        (s,), (v, z) = state, item
+        if counts:
+            v = b.op("Clip", b.op("Add", s, v), least, most)
+        new = b.op("Where", b.op("Cast", z, to=b.BOOL), v, s)
+        return [new, new]
+
+    least, most = (g.const(bound, np.float32) for bound in (-COUNT_LIMIT, COUNT_LIMIT))
+    last, states = g.scan(frame, c.states, [sign, written])
+    outputs = g.op("Mul", states, g.const(w["alpha"], np.float32, "alpha"))
+    return Recurrence(outputs, (last,), written)
+
+
+def _cmru(g: GraphBuilder, c: CellGraph) -> Recurrence:
+    return _bmru(g, c, counts=True)
+
+
+def _mingru(g: GraphBuilder, c: CellGraph) -> Recurrence:
+    z, v = g.split(_linear(g, c.x, c.weights["weight_x"]), 2, axis=2)
+    z, half = g.op("Sigmoid", z), g.const(0.5, np.float32)
+    is_positive = g.op("GreaterOrEqual", v, g.const(0.0, np.float32))
+    candidate = g.op("Where", is_positive, g.op("Add", v, half), g.op("Sigmoid", v))
+    kept, added = g.op("Sub", g.const(1.0, np.float32), z), g.op("Mul", z, candidate)
+
+    def frame(b: GraphBuilder, state: Sequence[str], item: Sequence[str]) -> list[str]:
+        (h,), (keep, add, gate) = state, item
+        new = b.op("Add", b.op("Mul", keep, h), add)
+        new = b.op("Where", b.op("Cast", gate, to=b.BOOL), new, h)
+        return [new, new]
+
+    last, states = g.scan(frame, c.states, [kept, added, _per_neuron(g, c)])
+    return Recurrence(states, (last,))
+
+
 def _gru_node(
     g: GraphBuilder,
     c: CellGraph,
@@ -157,4 +258,11 @@ CELL_GRAPHS: dict[Cell, Build] = {
     Cell.SURNN: _surnn,
     Cell.SUGRU: _sugru,
     Cell.SULSTM: _sulstm,
+    Cell.GRU: _sugru,
+    Cell.LSTM: _sulstm,
+    Cell.LRU: _lru,
+    Cell.EGRU: _egru,
+    Cell.BMRU: _bmru,
+    Cell.CMRU: _cmru,
+    Cell.MINGRU: _mingru,
 }

@@ -21,6 +21,7 @@ from surnn.clock import (
     TABLE_SIZE,
     increments,
 )
+from surnn.export.block import after_cell, before_cell
 from surnn.export.builder import GraphBuilder
 from surnn.export.cells import CELL_GRAPHS, CellGraph
 from surnn.fingerprint import fingerprint
@@ -150,15 +151,22 @@ def _layer(
     else:
         gates, width = _gate(g, spec, weights, i, frame, features), layer.switches
         gates = g.op("Mul", gates, valid)  # [B, T, G]
-    prefix = f"layers.{i}.cell."
-    own = {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
-    found = CELL_GRAPHS[layer.cell](g, CellGraph(own, layer.hidden, x, gates, width, states))
+    cell, block = (_part(weights, f"layers.{i}.{part}.") for part in ("cell", "block"))
+    seen = before_cell(g, layer.block, block, x) if layer.block else x
+    found = CELL_GRAPHS[layer.cell](g, CellGraph(cell, layer.hidden, seen, gates, width, states))
+    y = found.outputs
+    if layer.block:
+        y = after_cell(g, layer.block, block, x, y)
     if found.updates is not None:
         count = g.op("ReduceSum", found.updates, g.ints(2), keepdims=1)
     else:
         open_gates = g.op("ReduceSum", gates, g.ints(2), keepdims=1)
         count = g.op("Mul", open_gates, g.const(layer.hidden // width, np.float32))
-    return found.outputs, found.states, count
+    return y, found.states, count
+
+
+def _part(weights: Weights, prefix: str) -> Weights:
+    return {k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)}
 
 
 def _gate(

@@ -8,13 +8,15 @@ import numpy as np
 import onnx
 import torch
 
-from surnn.engine import probabilities
+from surnn.answers import probabilities
+from surnn.cells import Update
 from surnn.errors import CorruptModel
 from surnn.nn import Network
 from surnn.nn.network import Output
 from surnn.runtimes.base import FrameBlock
 from surnn.runtimes.onnx import OnnxRuntime
-from surnn.spec import ModelKind, ModelSpec, StateSpec
+from surnn.spec import LayerSpec, ModelKind, ModelSpec, StateSpec, SwitchMode
+from surnn.state import StateArrays
 from surnn.types import Float32
 
 __all__ = ["Parity", "check_graph", "verify"]
@@ -25,13 +27,22 @@ STATE_TOLERANCE = 1e-4
 """Of states: wider, because loud trained layers magnify the last bits of a front end in float32."""
 
 
+SLIPS = 0.05
+"""Share of the chunks of a session in which an event, a write or a switch driven by the input may
+fall otherwise: a last bit of rounding decides those that stand at their threshold. What follows
+cannot be compared then; both sides go on from the same state."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Largest absolute differences that a verification found."""
+    """Largest absolute differences that a verification found; of numbers above 1, relative."""
 
     probs: float
     state: float
     frames: int
+    chunks: int = 0
+    slipped: int = 0
+    """Chunks that could not be compared (see `SLIPS`)."""
 
 
 def check_graph(model: onnx.ModelProto) -> None:
@@ -60,6 +71,11 @@ def verify(network: Network, content: bytes, *, seed: int = 0) -> Parity:
     worst = Parity(0.0, 0.0, 0)
     for batch in (1, 3, 5):
         worst = _run_batch(network, runtime, batch, rng, worst)
+    if worst.slipped > SLIPS * worst.chunks:
+        raise CorruptModel(
+            f"events, writes or switches differ in {worst.slipped} of {worst.chunks} "
+            f"chunks, expected at most {SLIPS:.0%}"
+        )
     return worst
 
 
@@ -89,22 +105,39 @@ def _run_batch(
             out = network(padded, torch.from_numpy(counts), state)
         blocks = runtime.run(pool, slots, frames)
         after = pool.gather(slots)
-        _check_carry(spec, out, before, after)
         state = out.state
+        same = _same_updates(spec, out, blocks)
+        kept = np.flatnonzero(same)
+        _check_carry(spec, out, before, after, kept)
+        wanted = _rows(out.logits, counts)
         probs = max(
-            float(np.abs(_probs(spec, block.logits) - _probs(spec, expected)).max())
-            for block, expected in zip(blocks, _rows(out.logits, counts), strict=True)
+            (_far(_probs(spec, blocks[i].logits), _probs(spec, wanted[i])) for i in kept),
+            default=0.0,
         )
-        states = max(float(np.abs(after[k] - v.numpy()).max()) for k, v in state.items())
+        states = max(_far(after[k][kept], v.numpy()[kept]) for k, v in state.items())
         if probs > TOLERANCE or states > STATE_TOLERANCE:
             raise CorruptModel(
                 f"graph differs from the network by {probs:.2g} in probabilities and {states:.2g} "
                 f"in states, expected at most {TOLERANCE:g} and {STATE_TOLERANCE:g}"
             )
-        _check_switches(spec, out, blocks)
-        total = worst.frames + int(counts.sum())
-        worst = Parity(max(worst.probs, probs), max(worst.state, states), total)
+        for i in np.flatnonzero(~same):
+            pool.write(slots[i], {name: value[i].numpy() for name, value in state.items()})
+        worst = Parity(
+            max(worst.probs, probs),
+            max(worst.state, states),
+            worst.frames + int(counts[kept].sum()),
+            worst.chunks + batch,
+            worst.slipped + batch - len(kept),
+        )
     return worst
+
+
+def _far(seen: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference, as a share of the largest number where that is above 1."""
+    if not seen.size:
+        return 0.0
+    difference = float(np.abs(seen - expected).max())
+    return difference / max(1.0, float(np.abs(expected).max()))
 
 
 def _probs(spec: ModelSpec, logits: Float32) -> Float32:
@@ -128,9 +161,13 @@ def _random_frames(spec: ModelSpec, count: int, rng: np.random.Generator) -> Flo
 
 
 def _check_carry(
-    spec: ModelSpec, out: Output, before: dict[str, np.ndarray], after: dict[str, np.ndarray]
+    spec: ModelSpec,
+    out: Output,
+    before: StateArrays,
+    after: StateArrays,
+    kept: np.ndarray,
 ) -> None:
-    """A neuron that was never updated in the chunk holds the same bits."""
+    """In these sessions, a neuron that was never updated in the chunk holds the same bits."""
     for i, layer in enumerate(spec.layers):
         if not layer.traits.carries:
             continue
@@ -138,7 +175,7 @@ def _check_carry(
         still = ~np.repeat(updated, layer.hidden // updated.shape[1], axis=1)
         for state in spec.layer_states(i):
             moved = (before[state.name] != after[state.name]) & _as_state(still, state)
-            if moved.any():
+            if moved[kept].any():
                 raise CorruptModel(
                     f"{int(moved.sum())} of {int(still.sum())} closed neurons of layer {i} moved "
                     f"in {state.name}, expected 0"
@@ -150,13 +187,29 @@ def _as_state(neurons: np.ndarray, state: StateSpec) -> np.ndarray:
     return neurons.reshape(len(neurons), *[1] * (len(state.shape) - 1), -1)
 
 
-def _check_switches(spec: ModelSpec, out: Output, blocks: list[FrameBlock]) -> None:
+def _rounding_decides(layer: LayerSpec) -> bool:
+    """Can a last bit decide what is updated? Not with a clock, whose numbers are whole."""
+    if layer.traits.switched:
+        return layer.switch.mode in (SwitchMode.INPUT, SwitchMode.CLOCK_INPUT)
+    return layer.traits.update is not Update.ALWAYS
+
+
+def _same_updates(spec: ModelSpec, out: Output, blocks: list[FrameBlock]) -> np.ndarray:
+    """For each session of the batch: were as many neurons updated in every frame and layer?
+
+    Raises `CorruptModel` where no rounding can explain that they were not.
+    """
+    same = np.ones(len(blocks), bool)
     for i, layer in enumerate(spec.layers):
         gates = out.gates[i]
         expected = gates.sum(dim=-1).numpy() * (layer.hidden // gates.shape[-1])  # [B, T]
-        for row, block in zip(expected, blocks, strict=True):
-            seen = block.opened[:, i]
-            if (seen != row[: len(seen)]).any():
+        for row, block in enumerate(blocks):
+            seen, wanted = block.opened[:, i], expected[row, : len(block.opened)]
+            if (seen == wanted).all():
+                continue
+            if not _rounding_decides(layer):
                 raise CorruptModel(
-                    f"layer {i} opened {seen.tolist()} neurons, expected {row.tolist()}"
+                    f"layer {i} opened {seen.tolist()} neurons, expected {wanted.tolist()}"
                 )
+            same[row] = False
+    return same

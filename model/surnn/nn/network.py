@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from surnn.errors import InvalidInput, InvalidShape
+from surnn.nn.block import Block
 from surnn.nn.cells import CELL_MODULES
+from surnn.nn.cells.soft import soft_sequence
 from surnn.nn.encoder import Encoder
 from surnn.nn.features import build_front_end
 from surnn.nn.switches import Switch
@@ -37,7 +39,7 @@ class Output:
 
 
 class Layer(nn.Module):
-    """One recurrent layer and its switches."""
+    """One recurrent layer: a cell, its switches, and the block around them."""
 
     def __init__(self, spec: ModelSpec, index: int, inputs: int) -> None:
         super().__init__()
@@ -45,6 +47,7 @@ class Layer(nn.Module):
         self.states = tuple(state.name for state in spec.layer_states(index))
         self.switch = Switch(layer.switch, spec.features, layer.switches)
         self.cell = CELL_MODULES[layer.cell](inputs, layer.hidden)
+        self.block = Block(layer.block, inputs, layer.hidden)
 
     def forward(
         self, x: Tensor, features: Tensor, valid: Tensor, state: State
@@ -53,12 +56,21 @@ class Layer(nn.Module):
 
         x [B, T, I]; features [B, T, F] are what the switches see; valid [B, T, 1].
         """
-        switches, pre = self.switch(state["t"], features)
-        switches = switches * valid
-        gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
-        found = self.cell(x, gates, tuple(state[name] for name in self.states))
+        inputs = self.block.before(x)
+        before = tuple(state[name] for name in self.states)
+        # Mixed precision ends here: a rounded a would turn switches, and recurrences add up errors.
+        with torch.autocast(x.device.type, enabled=False):
+            switches, pre = self.switch(state["t"], features.to(before[0].dtype))
+            switches = switches * valid
+            gates = switches.repeat_interleave(self.spec.switch.group, dim=-1)
+            inputs = inputs.to(before[0].dtype)
+            if self.switch.soft:
+                found = soft_sequence(self.cell, inputs, gates, before)
+            else:
+                found = self.cell(inputs, gates, before)
         updates = switches if self.spec.traits.switched else found.updates
-        return found.outputs, updates, pre, dict(zip(self.states, found.state, strict=True))
+        after = dict(zip(self.states, found.state, strict=True))
+        return self.block.after(x, found.outputs), updates, pre, after
 
 
 class Network(nn.Module):
@@ -87,7 +99,10 @@ class Network(nn.Module):
         """The state in which every stream starts: zeros."""
         dtypes = {"float32": self.head.weight.dtype, "int64": torch.int64}
         return {
-            s.name: torch.zeros(batch, *s.shape, dtype=dtypes[s.dtype]) for s in self.spec.states
+            s.name: torch.zeros(
+                batch, *s.shape, dtype=dtypes[s.dtype], device=self.head.weight.device
+            )
+            for s in self.spec.states
         }
 
     def forward(
@@ -104,9 +119,10 @@ class Network(nn.Module):
             raise InvalidInput("frames hold NaN or infinity, expected finite numbers")
         batch, steps, _ = frames.shape
         if lengths is None:
-            lengths = torch.full((batch,), steps, dtype=torch.int64)
+            lengths = torch.full((batch,), steps, dtype=torch.int64, device=frames.device)
         state = self.initial_state(batch) if state is None else self._checked(state, batch)
-        valid = (torch.arange(steps) < lengths[:, None])[..., None]  # [B, T, 1]
+        frame = torch.arange(steps, device=frames.device)
+        valid = (frame < lengths[:, None])[..., None]  # [B, T, 1]
 
         context = state.get("context", frames.new_zeros(batch, 0))
         features, context = self.front_end(frames, context, lengths)

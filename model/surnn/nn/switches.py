@@ -8,7 +8,7 @@ are rounded to integers in training too, so the trained gate is the served gate,
 switch sees the frame number and the front end's features, never the hidden state, so the switches
 of a whole chunk are known before its recurrence starts.
 
-The step H has no gradient; training uses that of a sigmoid (straight-through estimator).
+The step H has no gradient; training uses a surrogate (`surnn.nn.slopes`).
 """
 
 from __future__ import annotations
@@ -29,26 +29,11 @@ from surnn.clock import (
     TABLE_SIZE,
     increments,
 )
+from surnn.errors import InvalidConfig
+from surnn.nn.slopes import SURROGATE_WIDTH, Surrogate, heaviside
 from surnn.spec import SwitchMode, SwitchSpec
 
-__all__ = ["SURROGATE_WIDTH", "Switch", "clock_basis", "heaviside"]
-
-SURROGATE_WIDTH = 0.5
-"""tau of the surrogate gradient sigmoid'(a / tau)."""
-
-
-class _Heaviside(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, width: float) -> Tensor:
-        ctx.save_for_backward(a)
-        ctx.width = width
-        return (a > 0).to(a.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (a,) = ctx.saved_tensors
-        s = torch.sigmoid(a / ctx.width)
-        return grads[0] * s * (1 - s) / ctx.width, None
+__all__ = ["Switch", "clock_basis"]
 
 
 class _Round(torch.autograd.Function):
@@ -59,11 +44,6 @@ class _Round(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         return grads[0]
-
-
-def heaviside(a: Tensor, width: float = SURROGATE_WIDTH) -> Tensor:
-    """1 where a > 0, else 0; backward as d sigmoid(a / width) / da."""
-    return cast(Tensor, _Heaviside.apply(a, width))  # type: ignore[no-untyped-call]
 
 
 def _round(x: Tensor) -> Tensor:
@@ -82,6 +62,9 @@ class Switch(nn.Module):
 
     Parameters: `amplitude` [2K, G] and `bias` [G] in units of a = 1, `weight` [F, G]; G switches,
     one for each group of neurons.
+
+    `surrogate` and `width` shape the gradient and nothing else. With `soft`, gates are sigmoids:
+    an ablation of the paper that no runtime serves, because every neuron then moves in every frame.
     """
 
     inc: Tensor
@@ -91,6 +74,9 @@ class Switch(nn.Module):
         super().__init__()
         self.spec = spec
         self.switches = switches
+        self.surrogate = Surrogate.SIGMOID
+        self.width = SURROGATE_WIDTH
+        self.soft = False
         inc = increments(spec.frequencies, spec.min_period, spec.max_period)
         self.register_buffer("inc", torch.from_numpy(inc), persistent=False)
         self.register_buffer("table", torch.from_numpy(SINE_TABLE), persistent=False)
@@ -132,6 +118,35 @@ class Switch(nn.Module):
         else:
             self.bias.copy_(deviation * math.sqrt(2.0) * torch.erfinv(torch.tensor(2 * p - 1)))
 
+    @torch.no_grad()
+    def open_every(self, frames: int) -> None:
+        """Make all switches open in every `frames`-th frame, and in no other.
+
+        A clock of one frequency does it: cos(2 pi t / frames) exceeds the middle between its
+        largest two values. Raises `InvalidConfig` where the spec has no such clock.
+        """
+        spec = self.spec
+        if (
+            self.amplitude is None
+            or self.weight is not None
+            or (spec.frequencies, spec.min_period, spec.max_period) != (1, frames, frames)
+        ):
+            raise InvalidConfig(
+                f"switches have mode {spec.mode.value!r} and {spec.frequencies} frequencies with "
+                f"periods {spec.min_period:g} to {spec.max_period:g}, expected a clock of one "
+                f"period of {frames} frames"
+            )
+        assert self.bias is not None
+        peak = AMPLITUDE_LIMIT / AMPLITUDE_ONE
+        self.amplitude[0] = 0.0
+        self.amplitude[1] = peak
+        self.bias.fill_(-0.5 * peak * (1.0 + math.cos(2.0 * math.pi / frames)))
+
+    def _gate(self, a: Tensor) -> Tensor:
+        if self.soft:
+            return torch.sigmoid(a / self.width)
+        return heaviside(a, self.width, self.surrogate)
+
     @staticmethod
     def _integers(amplitude: Tensor) -> Tensor:
         return _round((amplitude * AMPLITUDE_ONE).clamp(-AMPLITUDE_LIMIT, AMPLITUDE_LIMIT))
@@ -147,7 +162,7 @@ class Switch(nn.Module):
         if self.amplitude is None:
             assert self.weight is not None
             a = features @ self.weight + self.bias
-            return heaviside(a), a
+            return self._gate(a), a
         frame = t[:, None] + torch.arange(steps, device=t.device)  # [B, T]
         basis = clock_basis(frame, self.inc, self.table).to(features.dtype)
         # Whole numbers below 2^24: exact in any order of summation.
@@ -155,7 +170,7 @@ class Switch(nn.Module):
         a = whole * (1.0 / CLOCK_ONE)
         if self.weight is not None:
             a = a + features @ self.weight
-        return heaviside(a), a
+        return self._gate(a), a
 
 
 # The largest sum that the integer clock can reach must stay exact in float32.

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from surnn.dataset.options import Columns, Labelling, SplitRule
 from surnn.errors import InvalidConfig
+from surnn.nn.slopes import SURROGATE_WIDTH, Surrogate
 from surnn.spec import AnomalyRule, EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Config",
     "DataSet",
     "LossConfig",
+    "MachineConfig",
+    "MachineSet",
     "MixConfig",
     "ModelConfig",
     "Optimiser",
@@ -26,7 +29,11 @@ __all__ = [
     "SensorMix",
     "SeriesMix",
     "SoundMix",
+    "SwitchTraining",
+    "Training",
     "ValidConfig",
+    "WordMix",
+    "WordsConfig",
     "read_config",
 ]
 
@@ -69,6 +76,9 @@ class Optimiser(_Table):
     average: float = Field(
         default=0.998, ge=0, lt=1, description="Decay of the running mean of weights; 0: none"
     )
+    orthogonal: bool = Field(
+        default=False, description="Recurrent matrices begin orthogonal, gate by gate"
+    )
 
 
 class Budget(_Table):
@@ -92,14 +102,47 @@ class Budget(_Table):
         default=0, ge=0, description="Validations without a better score before stopping; 0: never"
     )
     threads: int = Field(default=1, gt=0)
+    compiled: bool = Field(
+        default=True, description="Train suGRU and GRU in compiled code, where numba is installed"
+    )
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="bfloat16: mixed, with float32 weights and switches"
+    )
+
+
+class SwitchTraining(_Table):
+    """How the switches learn, if they do."""
+
+    surrogate: Surrogate = Surrogate.SIGMOID
+    width: float = Field(default=SURROGATE_WIDTH, gt=0, description="Of the surrogate slope")
+    frozen: bool = Field(default=False, description="Switches stay as they were drawn")
+    every: int | None = Field(
+        default=None, ge=3, description="All switches open in every n-th frame, and stay so"
+    )
+    soft: bool = Field(
+        default=False,
+        description="Sigmoid gates in training and in testing: for ablations, cannot be served",
+    )
 
 
 class LossConfig(_Table):
-    """What is minimised beside the cross entropy."""
+    """What is minimised beside the cross entropy.
+
+    The price of open switches grows with the excess of their mean over a target, which may fall
+    linearly from `open_start` to `open_target` over the first `open_anneal` of the budget.
+    """
 
     edge_frames: int = Field(default=2, ge=0, description="Frames beside an edge that don't count")
     skip_frames: int = Field(default=10, ge=0, description="Frames at the start that don't count")
-    open_target: float = Field(default=0.2, gt=0, le=1, description="Of each layer's mean")
+    open_target: float = Field(default=0.2, ge=0, le=1, description="Of each mean in the end")
+    open_start: float | None = Field(
+        default=None, ge=0, le=1, description="The target in the beginning; None: the same"
+    )
+    open_anneal: float = Field(default=0.5, gt=0, le=1, description="As a share of the budget")
+    open_per: Literal["layer", "neuron"] = Field(
+        default="layer", description="Whose mean: of a layer, or of each switch for itself"
+    )
     open_weight: float = Field(default=0.0, ge=0)
     margin_weight: float = Field(
         default=0.0, ge=0, description="Pushes switches shut where no label holds (audio)"
@@ -202,6 +245,7 @@ class WordMix(ChannelConfig):
     synthetic_noise: Chance = 0.25
     room: Chance = 0.25
     tempo: Chance = 0.5
+    masking: Chance = Field(default=0.3, description="Words that lack a band of frequencies")
     telephone: Chance = 0.08
     low_rate: Chance = 0.1
 
@@ -281,17 +325,23 @@ class SeriesMix(_Table):
     gain: Span = (0.9, 1.1)
 
 
-class Config(_Table):
-    """A whole training run."""
+class Training(_Table):
+    """What the training loop needs to know, whatever the task."""
 
-    task: Literal["audio", "sensor", "voice", "activity", "keywords", "machine"]
-    notes: tuple[str, ...] = Field(default=(), description="For the model card")
     seed: int = 1
-    data: str | None = Field(default=None, description="Folder of the data sets")
-    model: ModelConfig
     budget: Budget = Budget()
     optimiser: Optimiser = Optimiser()
     loss: LossConfig = LossConfig()
+    switches: SwitchTraining = SwitchTraining()
+
+
+class Config(Training):
+    """A whole training run on recordings."""
+
+    task: Literal["audio", "sensor", "voice", "activity", "keywords", "machine"]
+    notes: tuple[str, ...] = Field(default=(), description="For the model card")
+    data: str | None = Field(default=None, description="Folder of the data sets")
+    model: ModelConfig
     audio: AudioConfig | None = None
     sensor: SensorConfig | None = None
     keywords: WordsConfig | None = None
@@ -303,12 +353,22 @@ class Config(_Table):
     series: SeriesMix = SeriesMix()
 
     @model_validator(mode="after")
+    def _can_be_served(self) -> Config:
+        if self.switches.soft:
+            raise ValueError("soft switches are for ablations: such a model cannot be served")
+        if self.budget.device != "cpu":
+            raise ValueError("recordings are trained on the CPU, expected device 'cpu'")
+        return self
+
+    @model_validator(mode="after")
     def _has_data(self) -> Config:
         tables = {"voice": "audio", "activity": "sensor"}
         tables |= {"keywords": "keywords", "machine": "machine"}
         table = tables.get(self.task)
         if table is not None and getattr(self, table) is None:
             raise ValueError(f"task {self.task!r} needs a table [{table}]")
+        if self.model.head is Head.LINEAR and self.task != "machine":
+            raise ValueError(f"a linear head gives numbers, but task {self.task!r} has labels")
         if self.task == "sensor" and not self.columns.channels:
             raise ValueError("task 'sensor' needs columns.channels, the columns to hear")
         background = self.labels.background

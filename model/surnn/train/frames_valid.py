@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from surnn.answers import probabilities
 from surnn.dataset.labelled import Truth
-from surnn.engine import probabilities
 from surnn.measures import frame_figures, label_figures
 from surnn.metrics import best_threshold
 from surnn.nn import Network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -11,7 +10,14 @@ from surnn.spec import Head
 from surnn.train.config import LossConfig
 from surnn.train.task import Batch
 
-__all__ = ["cross_entropy", "edge_weights", "margin_penalty", "open_penalty", "total_loss"]
+__all__ = [
+    "cross_entropy",
+    "edge_weights",
+    "margin_penalty",
+    "open_penalty",
+    "open_target",
+    "total_loss",
+]
 
 
 def edge_weights(targets: Tensor, edge: int, skip: int) -> Tensor:
@@ -51,12 +57,26 @@ def cross_entropy(
     return (each * weights).sum() / weights.sum().clamp(min=1.0)
 
 
-def open_penalty(output: Output, config: LossConfig) -> Tensor:
-    """How far the mean open rate of each layer lies above the target, squared and linear."""
+def open_target(config: LossConfig, progress: float) -> float:
+    """The open rate that is asked for at `progress` in 0...1 of the budget."""
+    if config.open_start is None:
+        return config.open_target
+    share = min(1.0, progress / config.open_anneal)
+    return config.open_start + share * (config.open_target - config.open_start)
+
+
+def open_penalty(output: Output, config: LossConfig, progress: float = 1.0) -> Tensor:
+    """How far open rates lie above the target, linear plus squared, summed over layers.
+
+    The rate of a layer, or with `open_per = "neuron"` the mean of what each switch costs alone: a
+    busy switch then cannot hide behind quiet ones.
+    """
+    target = open_target(config, progress)
     total = output.logits.new_zeros(())
     for gate in output.gates:
-        excess = functional.relu(gate.mean() - config.open_target)
-        total = total + excess + excess.square()
+        rate = gate.mean(dim=(0, 1)) if config.open_per == "neuron" else gate.mean()
+        excess = functional.relu(rate - target)
+        total = total + (excess + excess.square()).mean()
     return total
 
 
@@ -78,14 +98,16 @@ def margin_penalty(output: Output, targets: Tensor, quiet: Tensor | None = None)
 
 
 def total_loss(
-    output: Output, batch: Batch, head: Head, config: LossConfig
+    output: Output, batch: Batch, head: Head, config: LossConfig, progress: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """The sum that is minimised, and the cross entropy in it."""
-    classes = None if config.class_weights is None else torch.tensor(config.class_weights)
+    """The sum that is minimised, and the cross entropy in it, at `progress` of the budget."""
+    classes = (
+        None if config.class_weights is None else output.logits.new_tensor(config.class_weights)
+    )
     entropy = cross_entropy(output.logits, batch, head, classes)
     loss = entropy
     if config.open_weight:
-        loss = loss + config.open_weight * open_penalty(output, config)
+        loss = loss + config.open_weight * open_penalty(output, config, progress)
     if config.margin_weight:
         loss = loss + config.margin_weight * margin_penalty(output, batch.targets, batch.quiet)
     return loss, entropy

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from surnn.anomaly import HORIZONS, first_scale
+from surnn.anomaly import HORIZONS, LIMIT, first_scale
 from surnn.dataset.telemetry import Telemetry, read_telemetry
 from surnn.nn import Network
 from surnn.spec import Head, ModelKind, ModelSpec, ScaleFrontEnd
@@ -21,9 +21,6 @@ from surnn.train.task import Batch, Report
 from surnn.types import Float32
 
 __all__ = ["MachineTask"]
-
-_LIMIT = 8.0
-"""Deviations beyond this say no more."""
 
 
 class MachineTask:
@@ -83,7 +80,7 @@ class MachineTask:
         # Scaled by rows before it or by its own first ones, as happens in use.
         first = max(0, start - int(rng.integers(self.machine.rule.warm_up)))
         mean, scale = first_scale(channel[first : first + self.machine.rule.warm_up, None])
-        stretch = np.clip((channel[start : start + reach] - mean) / scale, -_LIMIT, _LIMIT)
+        stretch = np.clip((channel[start : start + reach] - mean) / scale, -LIMIT, LIMIT)
         stretch = stretch * np.float32(rng.choice([-1.0, 1.0]) * rng.uniform(0.8, 1.25))
         targets = np.stack([stretch[h : h + self.frames] for h in HORIZONS], axis=1)
         return stretch[: self.frames].astype(np.float32), targets.astype(np.float32)

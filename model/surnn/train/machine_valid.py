@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surnn.anomaly import Verdict, Watcher
+from surnn.anomaly import LIMIT, Judge, Verdict, first_scale, forecast_errors
 from surnn.dataset.telemetry import Telemetry
 from surnn.model import Model
 from surnn.nn import Network
-from surnn.runtimes.base import FrameBlock, Runtime
+from surnn.runtimes.base import Runtime
 from surnn.runtimes.onnx import OnnxRuntime
-from surnn.spec import AnomalyRule, ModelSpec
-from surnn.state import Slot, StatePool
+from surnn.spec import ModelSpec
 from surnn.train.config import MachineConfig, MachineSet
 from surnn.train.task import Report
-from surnn.types import EventKind, Float32
+from surnn.types import EventKind
 
-__all__ = ["MachineValidation", "nab_score", "row_scores"]
+__all__ = [
+    "MachineValidation",
+    "nab_score",
+    "row_scores",
+    "standstill_errors",
+    "t_squared_errors",
+]
 
-_ONS = (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0)
+_ONS = tuple(float(t) for t in np.round(np.geomspace(1.1, 20.0, 30), 2))
 _LATE = 60
 """Rows behind a changepoint in which it still counts as found: a minute of SKAB."""
 _FALSE = -0.11
 """NAB's standard profile: an alarm outside of every window, against 1 for a window found."""
 
 Series = Sequence[tuple[MachineSet, Telemetry]]
+Errors = NDArray[np.float64]
+ErrorsOf = Callable[[Telemetry], Errors]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A threshold, and the scores at it of validation series and maybe of test series."""
+
+    on: float
+    scores: dict[str, dict[str, float]]
 
 
 class MachineValidation:
@@ -50,50 +66,67 @@ class MachineValidation:
 
         weights = {k: v.detach().numpy() for k, v in network.state_dict().items()}
         runtime = OnnxRuntime(build(network.spec, weights).SerializeToString())
-        found = self._chosen(Model(runtime))
-        main = dict(found["rows"]["valid"]) if "rows" in found else dict(found["windows"]["valid"])
-        opened = self._open_rate(runtime)
-        figures: dict[str, object] = {"main": main | {"open_rate": opened}, "machine": found}
+        model = Model(runtime)
+
+        def foreseen(series: Telemetry) -> Errors:
+            return forecast_errors(model, series.values, self.rule.warm_up)
+
+        found = self._chosen(foreseen)
         key = "rows" if "rows" in found else "windows"
-        score = float(main["f1"] if key == "rows" else main["nab"] / 100.0)
+        main = found[key].scores["valid"]
+        opened = self._open_rate(runtime)
+        figures: dict[str, object] = {"main": main | {"open_rate": opened}}
         if final:
-            figures["baseline"] = self._chosen(Model(_Standstill(self.spec)), test=True)
-            figures["machine"] = found = self._chosen(Model(runtime), test=True)
-            rows = []
-            for name, results in (("model", found), ("no network", figures["baseline"])):
-                for kind, parts in results.items():  # type: ignore[attr-defined]
-                    for role in ("valid", "test"):
-                        if role in parts:
-                            rows.append({"group": f"{name}, {kind}, {role}", **parts[role]})
-            figures["groups"] = rows
+            warm = self.rule.warm_up
+            found = self._chosen(foreseen, test=True)
+            still = self._chosen(lambda s: standstill_errors(s, warm), test=True)
+            t_squared = self._chosen(lambda s: t_squared_errors(s, warm), test=True)
+            figures["thresholds"] = {kind: choice.on for kind, choice in found.items()}
+            figures["groups"] = [
+                {"group": f"{name}, {kind}, {role}", **scores}
+                for name, results in (
+                    ("model", found),
+                    ("no network", still),
+                    ("T-squared", t_squared),
+                )
+                for kind, choice in results.items()
+                for role, scores in choice.scores.items()
+            ]
+        score = main["f1"] if key == "rows" else main["nab"] / 100.0
         return Report(
             score=score,
-            summary=f"{key} score {score:.4f} at {found[key]['on']:g}, open {opened:.3f}",
+            summary=f"{key} score {score:.4f} at {found[key].on:g}, open {opened:.3f}",
             figures=figures,
-            threshold=float(found[key]["on"]),
+            threshold=found[key].on,
         )
 
-    def _chosen(self, model: Model, *, test: bool = False) -> dict[str, dict[str, object]]:
+    def _chosen(self, errors_of: ErrorsOf, *, test: bool = False) -> dict[str, _Choice]:
         """For rows and for windows: the best threshold on validation series, and the scores."""
-        found: dict[str, dict[str, object]] = {}
+        found: dict[str, _Choice] = {}
         for kind in ("rows", "windows"):
             held = [s for item, s in self.series["valid"] if item.score == kind]
             if not held:
                 continue
-            best: tuple[float, float, dict[str, float]] | None = None
-            for on in _ONS:
-                rule = self.rule.model_copy(update={"on": on})
-                figures = _scored(kind, model, rule, held)
-                value = figures["f1"] if kind == "rows" else figures["nab"]
-                if best is None or value > best[0]:
-                    best = value, on, figures
-            assert best is not None
-            found[kind] = {"on": best[1], "valid": best[2]}
+            errors = [errors_of(s) for s in held]
+            tried = {on: self._scores(kind, held, errors, on) for on in _ONS}
+            on = max(tried, key=lambda on: tried[on]["f1" if kind == "rows" else "nab"])
+            found[kind] = _Choice(on, {"valid": tried[on]})
             kept = [s for item, s in self.series["test"] if item.score == kind]
             if test and kept:
-                rule = self.rule.model_copy(update={"on": best[1]})
-                found[kind]["test"] = _scored(kind, model, rule, kept)
+                errors = [errors_of(s) for s in kept]
+                found[kind].scores["test"] = self._scores(kind, kept, errors, on)
         return found
+
+    def _scores(
+        self, kind: str, series: Sequence[Telemetry], errors: Sequence[Errors], on: float
+    ) -> dict[str, float]:
+        rule = self.rule.model_copy(update={"on": on})
+        verdicts = []
+        for one in errors:
+            verdicts.append(Judge(rule, one[: rule.warm_up]).push(one[rule.warm_up :]))
+        if kind == "rows":
+            return row_scores(series, verdicts)
+        return nab_score(series, verdicts, rule.warm_up)
 
     def _open_rate(self, runtime: Runtime) -> float:
         """Share of neurons updated in a validation series."""
@@ -105,35 +138,25 @@ class MachineValidation:
         return float(block.opened.sum(axis=1).mean() / self.spec.neurons)
 
 
-def _scored(
-    kind: str, model: Model, rule: AnomalyRule, series: Sequence[Telemetry]
-) -> dict[str, float]:
-    verdicts = []
-    for one in series:
-        watcher = Watcher(model, one.values.shape[1], rule)
-        verdicts.append(watcher.push(one.values))
-        watcher.close()
-    score = row_scores if kind == "rows" else nab_score
-    return score(series, verdicts, rule.warm_up)
+def row_scores(series: Sequence[Telemetry], verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """SKAB's outlier scores, and how changepoints were met.
 
-
-def row_scores(
-    series: Sequence[Telemetry], verdicts: Sequence[Verdict], warm_up: int
-) -> dict[str, float]:
-    """SKAB's outlier scores over all rows behind the warm-up, and how changepoints were met.
+    Of all rows, as in SKAB: those of the warm-up are called normal.
 
     F1, false alarm rate and missing alarm rate in percent, as SKAB gives them; of changepoints the
     share that an event within a minute followed, the median delay in rows, and false events.
     """
-    truth = np.concatenate([s.anomaly[warm_up:] for s in series])
-    called = np.concatenate([v.anomaly[warm_up:] for v in verdicts])
+    truth = np.concatenate([s.anomaly for s in series])
+    called = np.concatenate(
+        [np.concatenate([np.zeros(v.first_row, np.bool_), v.anomaly]) for v in verdicts]
+    )
     hit = int((truth & called).sum())
     wrong, missed = int((called & ~truth).sum()), int((truth & ~called).sum())
     delays: list[float] = []
     changes = false = 0
     for one, verdict in zip(series, verdicts, strict=True):
         points = [e.time for e in verdict.events if e.kind is EventKind.POINT]
-        for row in np.flatnonzero(one.changes[warm_up:]) + warm_up:
+        for row in np.flatnonzero(one.changes):
             changes += 1
             met = [p for p in points if row <= p <= row + _LATE]
             if met:
@@ -200,27 +223,21 @@ def _sigmoid(place: float) -> float:
     return float(2.0 / (1.0 + np.exp(5.0 * place)) - 1.0)
 
 
-class _Standstill:
-    """Forecasts that everything stays as it was at the start: the rule without a network."""
-
-    name = "standstill"
-    fingerprint = "standstill"
-
-    def __init__(self, spec: ModelSpec) -> None:
-        self.spec = spec
-
-    def new_pool(self, capacity: int) -> StatePool:
-        return StatePool(self.spec.states, capacity)
-
-    def run(
-        self, pool: StatePool, slots: Sequence[Slot], frames: Sequence[Float32]
-    ) -> list[FrameBlock]:
-        width, layers = len(self.spec.labels), len(self.spec.layers)
-        return [
-            FrameBlock(np.zeros((len(f), width), np.float32), _zeros(len(f), layers))
-            for f in frames
-        ]
+def standstill_errors(series: Telemetry, warm_up: int) -> Errors:
+    """The rule without a network: everything is said to stay as it was at the start."""
+    mean, scale = first_scale(series.values[:warm_up])
+    errors: Errors = np.clip((series.values - mean) / scale, -LIMIT, LIMIT)
+    return errors
 
 
-def _zeros(rows: int, columns: int) -> NDArray[np.float32]:
-    return np.zeros((rows, columns), np.float32)
+def t_squared_errors(series: Telemetry, warm_up: int) -> Errors:
+    """Hotelling's T-squared, SKAB's simplest baseline: one channel [n, 1], its square is T².
+
+    Distance from the mean of the warm-up under its covariance.
+    """
+    mean, scale = first_scale(series.values[:warm_up])
+    rows = (series.values - mean) / scale
+    covariance = np.atleast_2d(np.cov(rows[:warm_up].T))
+    spread = np.einsum("ni,ij,nj->n", rows, np.linalg.pinv(covariance), rows)
+    errors: Errors = np.sqrt(np.maximum(spread, 0.0))[:, None]
+    return errors

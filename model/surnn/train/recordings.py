@@ -32,6 +32,7 @@ class Clip:
     name: str = ""
     word: str = ""
     """What is spoken, where the set says so."""
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ def read_set(root: Path, item: DataSet, rate: int) -> list[Clip]:
             speech = _cut(segments.get(row["file"], ()), first / found, last / found)
         if item.kind not in ("speech", "words") or speech:
             word = "" if item.word is None else _word(folder, row, item)
-            clips.append(Clip(np.ascontiguousarray(piece), tuple(speech), row["file"], word))
+            who = row.get("speaker", "")
+            clips.append(Clip(np.ascontiguousarray(piece), tuple(speech), row["file"], word, who))
     if not clips:
         raise InvalidInput(f"{folder}: no clip holds speech")
     return clips

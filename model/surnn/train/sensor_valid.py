@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from surnn.answers import probabilities
 from surnn.dataset.motion import Execution
-from surnn.engine import probabilities
 from surnn.measures import class_f1, confusion
 from surnn.nn import Network
 from surnn.spec import ModelSpec

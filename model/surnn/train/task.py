@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,11 +25,20 @@ class Batch:
     frames: Tensor
     """Input [B, T, S]."""
     targets: Tensor
-    """1 where a label holds [B, T, C]."""
+    """1 where a label holds [B, T, C]; for a linear head the numbers to be estimated."""
     weights: Tensor
     """How much each frame counts [B, T]: 0 beside label edges, in padding and at the start."""
     quiet: Tensor | None = None
     """1 where switches should be shut [B, T]; None: where no label holds."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(*(x.to(device) for x in self.tensors))
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames, targets and weights."""
+        return self.frames, self.targets, self.weights
 
 
 @dataclass(frozen=True, slots=True)

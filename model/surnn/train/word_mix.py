@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from surnn.segments import Segment
 from surnn.train import audio_effects as effects
@@ -62,6 +63,7 @@ class WordMixer:
         self.samples = samples
         self.seed = seed
         self._labels = [label for label, clips in sources.words.items() if clips]
+        self._people = {label: _by_speaker(sources.words[label]) for label in self._labels}
 
     def clip(self, number: int) -> Planted:
         """The stream of this number: always the same one."""
@@ -107,9 +109,10 @@ class WordMixer:
             clip, label = Clip(np.zeros(self.rate // 2, np.int16)), ""
         else:
             label = self._labels[int(rng.integers(len(self._labels)))]
-            choice = sources.words[label]
-            clip = choice[int(rng.integers(len(choice)))]
+            clip = self._word(rng, label)
         wave = clip.samples.astype(np.float32)
+        if label and rng.random() < config.masking:
+            wave = effects.filtered(wave, _hole(rng, len(wave), self.rate))
         segments: Sequence[Segment] = clip.segments
         if rng.random() < config.tempo:
             factor = rng.uniform(0.82, 1.2)
@@ -121,6 +124,15 @@ class WordMixer:
         if label and segments:  # the parts of one word are one word
             segments = [Segment(segments[0].start, segments[-1].end, label)]
         return label, wave * np.float32(gain), segments
+
+    def _word(self, rng: np.random.Generator, label: str) -> Clip:
+        """A clip of this word: first a speaker, so that one who said it often is not all of it.
+
+        Speakers with more clips come up more often, by the square root of their number.
+        """
+        people, shares = self._people[label]
+        clips = people[int(np.searchsorted(shares, rng.random(), side="right"))]
+        return clips[int(rng.integers(len(clips)))]
 
     def _gap(self, rng: np.random.Generator) -> int:
         seconds = rng.uniform(0.0, 0.8) if rng.random() < 0.7 else rng.uniform(0.8, 2.5)
@@ -140,6 +152,25 @@ class WordMixer:
         start = int(rng.integers(len(clip) - self.samples + 1))
         noise = clip[start : start + self.samples].astype(np.float32)
         return noise / np.float32(max(float(np.sqrt(np.mean(np.square(noise)))), 1e-6))
+
+
+def _by_speaker(clips: Sequence[Clip]) -> tuple[list[list[Clip]], NDArray[np.float64]]:
+    """Clips of each speaker, and the sums of how often each speaker is drawn."""
+    people: dict[str, list[Clip]] = {}
+    for i, clip in enumerate(clips):
+        people.setdefault(clip.speaker or f"#{i}", []).append(clip)
+    often = np.sqrt([len(found) for found in people.values()])
+    shares: NDArray[np.float64] = np.cumsum(often) / often.sum()
+    shares[-1] = 1.0
+    return list(people.values()), shares
+
+
+def _hole(rng: np.random.Generator, n: int, rate: int) -> Float32:
+    """A response [n // 2 + 1] that lacks a band of half an octave to an octave and a half."""
+    low = float(np.exp(rng.uniform(np.log(150.0), np.log(5000.0))))
+    high = low * 2.0 ** rng.uniform(0.3, 1.2)
+    kept: Float32 = 1.0 - effects.band_response(n, rate, low, min(high, 0.49 * rate))
+    return kept
 
 
 def _excerpt(rng: np.random.Generator, clip: Clip, rate: int) -> Clip:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from surnn import Model, ModelSpec
-from surnn.spec import ModelKind
+from surnn.spec import Cell, ModelKind
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.dependencies import ServiceDep
 from surnn_server.errors import responses
@@ -30,6 +30,9 @@ class ModelSummary(BaseModel):
     hop: int = Field(description="Samples per frame", examples=[160])
     channels: int = Field(examples=[1])
     layers: list[int] = Field(description="Neurons of each layer", examples=[[64, 64]])
+    cells: list[Cell] = Field(
+        description="Recurrent cell of each layer", examples=[["sugru", "sugru"]]
+    )
     licence: str = Field(examples=["Apache-2.0"])
     state_bytes: int = Field(description="What one stream remembers", examples=[1480])
 
@@ -64,6 +67,7 @@ def _fields(model: Model) -> dict[str, object]:
             }
         ),
         "layers": [layer.hidden for layer in spec.layers],
+        "cells": [layer.cell for layer in spec.layers],
         "state_bytes": sum(state.nbytes for state in spec.states),
     }
 

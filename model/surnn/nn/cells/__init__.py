@@ -2,6 +2,13 @@
 
 from surnn.cells import Cell
 from surnn.nn.cells.base import CellOutput, RecurrentCell
+from surnn.nn.cells.bmru import BMRU
+from surnn.nn.cells.cmru import CMRU
+from surnn.nn.cells.egru import EGRU
+from surnn.nn.cells.gru import GRU
+from surnn.nn.cells.lru import LRU
+from surnn.nn.cells.lstm import LSTM
+from surnn.nn.cells.mingru import MinGRU
 from surnn.nn.cells.sugru import SuGRU
 from surnn.nn.cells.sulstm import SuLSTM
 from surnn.nn.cells.surnn import SuRNN
@@ -12,4 +19,11 @@ CELL_MODULES: dict[Cell, type[RecurrentCell]] = {
     Cell.SURNN: SuRNN,
     Cell.SUGRU: SuGRU,
     Cell.SULSTM: SuLSTM,
+    Cell.GRU: GRU,
+    Cell.LSTM: LSTM,
+    Cell.LRU: LRU,
+    Cell.EGRU: EGRU,
+    Cell.BMRU: BMRU,
+    Cell.CMRU: CMRU,
+    Cell.MINGRU: MinGRU,
 }

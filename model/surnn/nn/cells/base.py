@@ -42,6 +42,12 @@ class RecurrentCell(nn.Module, ABC):
         self.inputs = inputs
         self.hidden = hidden
 
+    @property
+    def scans(self) -> bool:
+        """May the sequence be computed by a parallel scan (`surnn.nn.scan`)? Only to train: frame
+        by frame gives the same bits in any chunks."""
+        return self.training and torch.is_grad_enabled()
+
     @abstractmethod
     def step(self, x: Tensor, gate: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """One frame: x [B, I], gate [B, H] → outputs [B, H], updates [B, H], new state."""

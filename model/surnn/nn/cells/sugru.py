@@ -97,7 +97,12 @@ def sugru_sequence(x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -
 
 
 class SuGRU(RecurrentCell):
-    """One suGRU layer."""
+    """One suGRU layer.
+
+    `compiled` asks for `surnn.nn.cells.sugru_compiled` while training in float32 on a CPU.
+    """
+
+    compiled = False
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__(inputs, hidden)
@@ -115,6 +120,12 @@ class SuGRU(RecurrentCell):
 
     def forward(self, x: Tensor, gates: Tensor, state: State) -> CellOutput:
         """See `RecurrentCell.forward`."""
+        if self.compiled and self.scans and x.dtype == torch.float32 and not x.is_cuda:
+            from surnn.nn.cells.sugru_compiled import sugru_compiled
+
+            weights = (self.weight_x, self.bias_x, self.weight_h, self.bias_h)
+            states = sugru_compiled(x, gates, state[0], *weights)
+            return CellOutput(states, gates, (states[:, -1] if x.shape[1] else state[0],))
         projected = nn.functional.linear(x, self.weight_x, self.bias_x).transpose(0, 1)
         states = sugru_sequence(
             projected.contiguous(),
