@@ -87,7 +87,7 @@ def test_a_data_set_describes_itself(voice_toml: Path) -> None:
         "kind": "speech",
         "role": "train",
         "licence": "CC0",
-        "part": "a.flac; split: train; clips from 0% to 85% of the table",
+        "part": "a.flac; split: train; from 0% to 85% of the table",
     }
 
 
