@@ -44,19 +44,18 @@ def run_member(
         addresses: to listen on, with all the others.
         ready: told None when clients may come, or what prevents it.
     """
-    set_up_logs(settings)
+    set_up_logs(settings, number)
     ledger = Ledger(folder / "ledger", settings.workers, number)
     membership = Membership(number, settings.workers, folder, ledger)
     if number != JOBS_MEMBER:
         settings = settings.model_copy(update={"data_dir": ""})
     try:
         models = None if settings.models_dir else load_models(settings.models)
-        app = create_app(settings, models, membership)
+        server = make_server(create_app(settings, models, membership), settings)
     except SurnnError as error:
-        log.error("worker %d: %s", number, error)
+        log.error("cannot start: %s", error)
         _tell(ready, str(error))
         raise SystemExit(3) from None
-    server = make_server(app, settings)
     door = PrivateDoor(server, membership.own_socket)
 
     async def on_started() -> None:
