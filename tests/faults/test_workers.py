@@ -106,3 +106,4 @@ def test_workers_end_with_their_supervisor(faults: Any) -> None:
         return not any(runs(pid) for pid in members)
 
     asyncio.run(until(gone))
+    assert list(faults.servers.folder.iterdir()) == []

@@ -50,22 +50,33 @@ def reserved(host: str, port: int) -> Iterator[list[Address]]:
 
     Nothing listens on these sockets, so the kernel sends them no connection.
 
-    Raises `OSError`, or `InvalidConfig` where the system cannot share a port.
+    Raises `InvalidConfig` where they cannot be had, or the system cannot share a port.
     """
     if sys.platform != "linux":
         raise InvalidConfig(f"several workers on {sys.platform}, expected Linux: set workers to 1")
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with contextlib.ExitStack() as sockets:
-        addresses: list[Address] = []
-        for family, _, _, _, place in dict.fromkeys(found):
-            if addresses:
-                place = (place[0], addresses[0].port, *place[2:])
-            address = Address(socket.AddressFamily(family), place)
-            _check_free(address)
-            bound = sockets.enter_context(listen(address))
-            chosen = bound.getsockname()[1]
-            addresses.append(replace(address, place=(place[0], chosen, *place[2:])))
+        try:
+            addresses = _bound(host, port, sockets)
+        except OSError as error:
+            raise InvalidConfig(
+                f"cannot listen on port {port} of {host!r} ({error.strerror}), "
+                "expected a free port of this machine"
+            ) from error
         yield addresses
+
+
+def _bound(host: str, port: int, sockets: contextlib.ExitStack) -> list[Address]:
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses: list[Address] = []
+    for family, _, _, _, place in dict.fromkeys(found):
+        if addresses:
+            place = (place[0], addresses[0].port, *place[2:])
+        address = Address(socket.AddressFamily(family), place)
+        _check_free(address)
+        bound = sockets.enter_context(listen(address))
+        chosen = bound.getsockname()[1]
+        addresses.append(replace(address, place=(place[0], chosen, *place[2:])))
+    return addresses
 
 
 def _check_free(address: Address) -> None:

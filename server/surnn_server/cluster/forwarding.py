@@ -6,6 +6,8 @@ arrives over the owner's private socket, is checked again but not counted again,
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -13,24 +15,29 @@ from typing import Any
 
 import httpx
 import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from surnn_server.cluster.membership import JOBS_MEMBER, Membership
 from surnn_server.cluster.merging import (
-    merge_metrics,
     merge_reloads,
     merge_sessions,
     merge_statistics,
 )
+from surnn_server.cluster.scrapes import Scrapes
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.errors import refusal_response
 from surnn_server.routes.disconnect import OwningResponse
 
 __all__ = ["Forwarding", "Peers"]
 
+log = logging.getLogger(__name__)
+
 _CONNECT_S = 5.0
+_LOOK_S = 5.0
+"""For a member to say how it does."""
 _SESSION = re.compile(r"/v1/sessions/([^/]+)/state")
 _STATISTICS = re.compile(r"/v2/models(/[^/]+)?(/versions/[^/]+)?/stats")
 # Between two neighbours only, or set anew by whoever sends.
@@ -39,7 +46,7 @@ _HOP_BY_HOP = frozenset(
 )
 _OF_THE_BODY = frozenset({b"content-length", b"content-encoding"})
 
-_Merge = Callable[[Sequence[bytes]], bytes]
+_Merge = Callable[[Sequence[Any]], Any]
 
 
 class Peers:
@@ -84,12 +91,7 @@ class Peers:
         try:
             return await client.send(request, stream=True)
         except httpx.TransportError as error:
-            raise Refusal(
-                ErrorCode.AT_CAPACITY,
-                f"the process that owns this is not there ({type(error).__name__}), expected to "
-                "be back soon: try again later",
-                retry_after=1.0,
-            ) from error
+            raise _absent(error) from error
 
     async def answer(self, number: int, scope: Scope, body: bytes) -> Response:
         """The member's whole answer to a request with that body, unpacked. Raises `Refusal`."""
@@ -97,6 +99,8 @@ class Peers:
         answer = await self.send(number, {**scope, "headers": headers}, body)
         try:
             content = b"".join([part async for part in answer.aiter_raw()])
+        except httpx.TransportError as error:
+            raise _absent(error) from error
         finally:
             await answer.aclose()
         response = Response(content, answer.status_code)
@@ -111,6 +115,7 @@ class Forwarding:
         self._app = app
         self._peers = peers
         self._membership = peers.membership
+        self._scrapes = Scrapes(peers.membership.folder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer here, or let others answer."""
@@ -123,13 +128,20 @@ class Forwarding:
             response = refusal_response(scope["path"], refusal)
         except ClientDisconnect:
             return
-        await response(scope, receive, send)
+        try:
+            await response(scope, receive, send)
+        except httpx.TransportError as error:
+            # The answer has begun: cutting it off is the only way left to say so.
+            log.warning("%s cut off: its process is gone (%r)", scope["path"], error)
 
     async def _response(self, scope: Scope, receive: Receive) -> ASGIApp:
-        merge = _merge(scope["method"], scope["path"])
+        path, method = scope["path"], scope["method"]
+        if (method, path) == ("GET", "/metrics"):
+            return await self._metrics(scope)
+        merge = _merge(method, path)
         if merge is not None:
             return await self._together(scope, merge)
-        owner = self._owner(scope["path"])
+        owner = self._owner(path)
         if owner == self._membership.number:
             return self._app
         answer = await self._peers.send(owner, scope, _body(receive))
@@ -146,37 +158,57 @@ class Forwarding:
             return self._membership.session_owner(found[1])
         return self._membership.number
 
+    async def _metrics(self, scope: Scope) -> Response:
+        answers = await self._answers(scope)
+        pages = {n: bytes(a.body).decode() for n, a in answers.items() if a.status_code == 200}
+        text = await asyncio.to_thread(self._scrapes.joined, pages)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
     async def _together(self, scope: Scope, merge: _Merge) -> Response:
-        answers: list[Response] = []
-        for number in range(self._membership.count):
-            try:
-                answers.append(await self._peers.answer(number, scope, b""))
-            except Refusal:
-                continue  # a member that is being replaced has nothing to tell
+        answers = (await self._answers(scope)).values()
         for answer in answers:
             if answer.status_code != 200:
                 return answer
         if not answers:
             raise Refusal(ErrorCode.AT_CAPACITY, "no process answers, expected to be back soon")
-        content = merge([bytes(answer.body) for answer in answers])
-        return Response(content, media_type=answers[0].headers["content-type"])
+        content = orjson.dumps(merge([orjson.loads(answer.body) for answer in answers]))
+        return Response(content, media_type="application/json")
+
+    async def _answers(self, scope: Scope) -> dict[int, Response]:
+        """By their numbers, of all members that answer: one that is replaced now does not."""
+        # What changes something may take as long as it takes.
+        limit = _LOOK_S if scope["method"] == "GET" else None
+
+        async def ask(number: int) -> Response | None:
+            try:
+                async with asyncio.timeout(limit):
+                    return await self._peers.answer(number, scope, b"")
+            except (Refusal, TimeoutError):
+                return None
+
+        numbers = range(self._membership.count)
+        answers = await asyncio.gather(*map(ask, numbers))
+        return {n: a for n, a in zip(numbers, answers, strict=True) if a is not None}
+
+
+def _absent(error: httpx.TransportError) -> Refusal:
+    return Refusal(
+        ErrorCode.AT_CAPACITY,
+        f"the process that owns this is not there ({type(error).__name__}), expected to be back "
+        "soon: try again later",
+        retry_after=1.0,
+    )
 
 
 def _merge(method: str, path: str) -> _Merge | None:
     """How the members' answers become one, where all have to be asked."""
-    if (method, path) == ("GET", "/metrics"):
-        return lambda pages: merge_metrics(page.decode() for page in pages).encode()
     if (method, path) == ("GET", "/v1/sessions"):
-        return _as_json(merge_sessions)
+        return merge_sessions
     if (method, path) == ("POST", "/v1/models/reload"):
-        return _as_json(merge_reloads)
+        return merge_reloads
     if method == "GET" and _STATISTICS.fullmatch(path):
-        return _as_json(merge_statistics)
+        return merge_statistics
     return None
-
-
-def _as_json(merge: Callable[[Sequence[Any]], Any]) -> _Merge:
-    return lambda bodies: orjson.dumps(merge([orjson.loads(body) for body in bodies]))
 
 
 def _headers(answer: httpx.Response) -> list[tuple[bytes, bytes]]:

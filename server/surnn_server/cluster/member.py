@@ -7,6 +7,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import shutil
 import socket
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -44,19 +45,20 @@ def run_member(
         addresses: to listen on, with all the others.
         ready: told None when clients may come, or what prevents it.
     """
-    set_up_logs(settings)
+    set_up_logs(settings, number)
+    if not folder.exists():
+        raise SystemExit(3)  # the supervisor died while this process started
     ledger = Ledger(folder / "ledger", settings.workers, number)
     membership = Membership(number, settings.workers, folder, ledger)
     if number != JOBS_MEMBER:
         settings = settings.model_copy(update={"data_dir": ""})
     try:
         models = None if settings.models_dir else load_models(settings.models)
-        app = create_app(settings, models, membership)
+        server = make_server(create_app(settings, models, membership), settings)
     except SurnnError as error:
-        log.error("worker %d: %s", number, error)
+        log.error("cannot start: %s", error)
         _tell(ready, str(error))
         raise SystemExit(3) from None
-    server = make_server(app, settings)
     door = PrivateDoor(server, membership.own_socket)
 
     async def on_started() -> None:
@@ -68,8 +70,17 @@ def run_member(
         listening = [sockets.enter_context(listen(address)) for address in addresses]
         server.on_started = on_started
         server.run(listening)
+    if door.orphaned:
+        _tidy_up(folder, membership.own_socket)
     if not server.started:
         raise SystemExit(3)
+
+
+def _tidy_up(folder: Path, own_socket: Path) -> None:
+    """The supervisor cannot any more: the last member removes what they shared."""
+    own_socket.unlink(missing_ok=True)
+    if not any(folder.glob("*.sock")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tell(ready: Connection, problem: str | None) -> None:
@@ -84,6 +95,8 @@ class PrivateDoor:
     def __init__(self, server: DrainingServer, path: Path) -> None:
         self._server = server
         self._path = path
+        self.orphaned = False
+        """Is the supervisor gone?"""
 
     async def open(self) -> None:
         """Listen there too."""
@@ -113,6 +126,7 @@ class PrivateDoor:
 
         def gone() -> None:
             loop.remove_reader(watched)
+            self.orphaned = True
             self._server.should_exit = True
 
         loop.add_reader(watched, gone)

@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client.utils import floatToGoString
 
-__all__ = ["merge_metrics", "merge_reloads", "merge_sessions", "merge_statistics"]
+__all__ = ["counters", "merge_metrics", "merge_reloads", "merge_sessions", "merge_statistics"]
 
 _HIGHEST = frozenset(
     {
@@ -44,6 +44,21 @@ def merge_metrics(pages: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def counters(page: str) -> str:
+    """What only ever grows in a page: its counters and histograms."""
+    kept: list[str] = []
+    block: list[str] = []
+    grows = False
+    for line in [*page.splitlines(), "# HELP"]:
+        if line.startswith("# HELP"):
+            kept += block if grows else []
+            block, grows = [], False
+        elif line.startswith("# TYPE"):
+            grows = line.endswith((" counter", " histogram"))
+        block.append(line)
+    return "".join(f"{line}\n" for line in kept)
+
+
 def _text(value: float) -> str:
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
@@ -51,7 +66,7 @@ def _text(value: float) -> str:
 def _joined(family: str, known: float | None, value: float) -> float:
     if known is None:
         return value
-    if family.endswith("_created"):
+    if family.endswith("_created") or family == "surnn_start_time_seconds":
         return min(known, value)
     return max(known, value) if family in _HIGHEST else known + value
 

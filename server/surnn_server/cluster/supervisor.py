@@ -31,6 +31,8 @@ _STARTS_S = 120.0
 _LIVED_S = 10.0
 """A member that died younger is not replaced at once: whatever is wrong may not go away."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_LONGEST_FOLDER = 90
+"""The path of a Unix socket may have 107 characters."""
 _MARGIN_S = 10.0
 """Beyond the time that members have to drain."""
 
@@ -38,12 +40,16 @@ _MARGIN_S = 10.0
 def supervise(settings: Settings) -> None:
     """Serve with several processes until interrupted.
 
-    Raises `InvalidConfig` with what stopped a member from starting, `OSError` when the port is
-    taken.
+    Raises `InvalidConfig` when the port is taken, or with what stopped a member from starting.
     """
     settings = _with_keys(settings)
     with tempfile.TemporaryDirectory(prefix="surnn-") as name:
         folder = Path(name)
+        if len(name) > _LONGEST_FOLDER:
+            raise InvalidConfig(
+                f"temporary folder is {name!r}, expected at most {_LONGEST_FOLDER} characters, "
+                "so that sockets can be in it: set TMPDIR"
+            )
         if not settings.data_dir:
             # Jobs shall outlive the member that runs them.
             jobs = folder / "jobs"

@@ -137,7 +137,8 @@ async def infer(
             parsed = await asyncio.to_thread(_parse, model, request, body)
         if (owner := _owner(request, service, name, parsed)) is not None:
             assert service.peers is not None, "another member owns it"
-            return await service.peers.answer(owner, request.scope, body)
+            there = service.peers.answer(owner, request.scope, body)
+            return await unless_disconnected(request, there)
         work = v2.inference.infer(name, parsed, principal_of(request))
         content, json_length = await unless_disconnected(request, work)
     if json_length is None:
