@@ -20,6 +20,7 @@ from surnn.nn import Network
 from surnn.spec import Head, LayerSpec, ModelKind, ModelSpec, ScaleFrontEnd
 from surnn.tasks.config import TaskConfig
 from surnn.tasks.measure import Measured, measure
+from surnn.tasks.silence import RecallPoint
 from surnn.train.switching import switch_health
 from surnn.train.task import Batch, Report
 from surnn.types import Float32, Int64
@@ -99,6 +100,10 @@ class Benchmark(ABC, Generic[C]):
     def measure(self, network: Network, split: Split) -> Measured:
         """The figure and the open rates of a network on held-out sequences."""
         return measure(network, self.held_out(split))
+
+    def remembered(self, network: Network) -> list[RecallPoint]:
+        """Recall against the length of silence, for tasks that ask for it."""
+        return []
 
     def validate(self, network: Network, *, final: bool = False) -> Report:
         """How good the network is on the validation sequences."""

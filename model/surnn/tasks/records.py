@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from surnn.errors import InvalidConfig
 
-__all__ = ["Layer", "Record", "Score", "read_records", "write_record"]
+__all__ = ["Layer", "Recall", "Record", "Score", "read_records", "write_record"]
 
 
 class _Part(BaseModel):
@@ -43,6 +43,14 @@ class Score(_Part):
     chance: float | None
 
 
+class Recall(_Part):
+    """One length of silence (see `surnn.tasks.silence.RecallPoint`)."""
+
+    seconds: float
+    accuracy: float
+    carried: float
+
+
 class Record(_Part):
     """One run."""
 
@@ -62,6 +70,7 @@ class Record(_Part):
     score: Score
     open_rate: float
     """Of all neurons, on test sequences."""
+    recall: tuple[Recall, ...] = ()
     device: str
     command: str
     notes: tuple[str, ...] = ()
