@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from surnn.errors import InvalidConfig
-from surnn.tasks import adding, recall, selective_copy, sequential_mnist
+from surnn.tasks import (
+    adding,
+    listops,
+    mackey_glass,
+    recall,
+    selective_copy,
+    sequential_mnist,
+    spoken_digits,
+)
 from surnn.tasks.benchmark import Benchmark
 from surnn.tasks.config import TaskConfig
 
@@ -44,6 +52,15 @@ TASKS: dict[str, Entry] = {
     "adding": _generated(adding.Adding, adding.Adding.about, adding),
     "selective-copy": _generated(
         selective_copy.SelectiveCopy, selective_copy.SelectiveCopy.about, selective_copy
+    ),
+    "mackey-glass": _generated(
+        mackey_glass.MackeyGlass, mackey_glass.MackeyGlass.about, mackey_glass
+    ),
+    "listops": _generated(listops.ListOps, listops.ListOps.about, listops),
+    "spoken-digits": Entry(
+        spoken_digits.SpokenDigits.about,
+        spoken_digits.SpokenDigits,
+        {Settings.FAST: spoken_digits.fast, Settings.PAPER: spoken_digits.paper},
     ),
     "recall": _generated(recall.Recall, recall.Recall.about, recall),
     "sequential-mnist": Entry(
