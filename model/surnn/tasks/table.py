@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 from surnn.bench.tables import table
 from surnn.errors import InvalidConfig
@@ -16,6 +17,7 @@ _GROUPS = {
     "main": "Tasks",
     "ablation": "Ablation: what drives the switches",
     "hybrid": "Hybrids: layers of different cells",
+    "memory": "Memory: recall against the length of silence",
 }
 _HEAD = [
     "cells",
@@ -39,11 +41,21 @@ def write_table(folder: Path, page: Path) -> None:
             f"{folder} holds no records, expected JSON files of `surnn tasks run ... --out`"
         )
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(records), encoding="utf-8")
+    images = {}
+    for task in sorted({run.task for run in records if run.recall}):
+        # Imported here: matplotlib is needed for the figures alone.
+        from surnn.tasks.plots import plot_recall
+
+        images[task] = f"{page.stem}-{task}.png"
+        plot_recall(
+            [run for run in records if run.task == task and run.recall],
+            page.parent / images[task],
+        )
+    page.write_text(render(records, images), encoding="utf-8")
 
 
-def render(records: Sequence[Record]) -> str:
-    """The page as Markdown."""
+def render(records: Sequence[Record], images: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The page as Markdown; `images` names a figure for some of the tasks."""
     parts = [
         "# Results",
         "Written by `surnn tasks table` from the JSON in `docs/data/tasks`; do not edit. One line "
@@ -56,7 +68,10 @@ def render(records: Sequence[Record]) -> str:
     for group, members in groupby(order, key=lambda r: r.group):
         parts.append(f"## {_GROUPS.get(group, group)}")
         for (task, length), runs in groupby(members, key=lambda r: (r.task, r.length)):
-            parts += _section(task, length, list(runs))
+            members_here = list(runs)
+            parts += _section(task, length, members_here)
+            if any(run.recall for run in members_here):
+                parts += [_recall(members_here), *_image(images, task)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,6 +96,24 @@ def _section(task: str, length: int, runs: list[Record]) -> list[str]:
         table(["", *_HEAD], [[i, *_row(run)] for i, run in enumerate(runs, 1)]),
     ]
     return [*parts, *(["\n".join(notes)] if notes else []), commands]
+
+
+def _image(images: Mapping[str, str], task: str) -> list[str]:
+    return [f"![Recall and exact carry against the length of silence]({images[task]})"] * (
+        task in images
+    )
+
+
+def _recall(runs: Sequence[Record]) -> str:
+    """Accuracy, and behind it the share of neurons whose state was carried bit for bit."""
+    runs = [run for run in runs if run.recall]
+    lengths = [f"{point.seconds:g} s" for point in runs[0].recall]
+    rows: list[list[object]] = []
+    for run in runs:
+        points = [f"{p.accuracy:.3f} ({p.carried:.0%})" for p in run.recall]
+        rows.append([" + ".join(layer.cell for layer in run.layers), *points])
+    about = "Accuracy after so much silence, and the share of neurons carried bit for bit:"
+    return f"{about}\n\n" + table(["cells", *lengths], rows)
 
 
 def _row(run: Record) -> list[object]:
