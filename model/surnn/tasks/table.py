@@ -28,7 +28,7 @@ _HEAD = [
     "dead / always open",
     "parameters",
     "steps",
-    "seconds",
+    "seconds (CPU)",
     "seed",
 ]
 
@@ -62,7 +62,8 @@ def render(records: Sequence[Record], images: Mapping[str, str] = MappingProxyTy
         "is one run with one seed: differences of a few points between lines may be chance. "
         "*Test* sequences were measured once, after training, on the network that was best on "
         "validation sequences. *Open rate* is the share of neurons updated, on test sequences. "
-        "*Seconds* are wall-clock time of training on the device named.",
+        "*Seconds* are of training, with its validations, on the device named: by the wall clock, and "
+        "of processor time, which says more where a machine was shared.",
     ]
     order = sorted(records, key=lambda r: (_group_rank(r.group), r.task, r.length, r.parameters))
     for group, members in groupby(order, key=lambda r: r.group):
@@ -129,6 +130,6 @@ def _row(run: Record) -> list[object]:
         " + ".join(health),
         f"{run.parameters:,}",
         f"{run.steps:,}",
-        f"{run.seconds:,.0f}",
+        f"{run.seconds:,.0f} ({run.cpu_seconds:,.0f})",
         run.seed,
     ]
