@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo serve setup test lint audit fuzzapi clean
+.PHONY: help demo serve setup test fuzz lint audit fuzzapi clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -33,6 +33,10 @@ serve: $(VENV)/.base  ## run the server on port 8000
 test: $(VENV)/.dev    ## run the tests
 	@$(BIN)/python -m pytest -q
 
+fuzz: $(VENV)/.dev    ## a million odd inputs to everything that reads what clients send
+	@SURNN_FUZZ_INPUTS=1000000 SURNN_FUZZ_REPORT=docs/data/fuzz.json \
+		$(BIN)/python -m pytest -q tests/fuzz -k many
+
 lint: $(VENV)/.dev    ## ruff and mypy strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -46,7 +50,8 @@ audit: $(VENV)/.base  ## known vulnerabilities in what we depend on; asks the ne
 fuzzapi: $(VENV)/.base  ## requests made up from the OpenAPI, against a server on port 8000
 	@test -x $(VENV)-audit/bin/schemathesis || $(PYTHON) -m venv $(VENV)-audit
 	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install schemathesis
-	@$(VENV)-audit/bin/schemathesis run http://127.0.0.1:8000/openapi.json --checks not_a_server_error
+	@$(VENV)-audit/bin/schemathesis run http://127.0.0.1:8000/openapi.json --seed 1 \
+		--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
 
 clean:           ## remove the virtual environment and caches
 	rm -rf $(VENV) $(VENV)-audit .pytest_cache .mypy_cache .ruff_cache

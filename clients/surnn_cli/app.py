@@ -15,8 +15,10 @@ from surnn_cli.commands import (
     info,
     key,
     models,
+    new,
     score,
     serve,
+    soak,
     stream,
     tasks,
     train,
@@ -53,7 +55,7 @@ def _options(
 
 
 _USE, _MODELS, _MAKE = "Use a model", "See what a model is", "Make a model"
-_MEASURE = "Make it fast"
+_MEASURE = "Measure it"
 
 app.command("demo", rich_help_panel=_USE)(demo.demo)
 app.command("stream", rich_help_panel=_USE)(stream.stream)
@@ -64,10 +66,12 @@ app.command("key", rich_help_panel=_USE)(key.key)
 app.command("models", rich_help_panel=_MODELS)(models.models)
 app.command("info", rich_help_panel=_MODELS)(info.info)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
+app.command("new", rich_help_panel=_MAKE)(new.new)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
 app.add_typer(tasks.tasks, name="tasks", rich_help_panel=_MAKE)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
+app.add_typer(soak.soak, name="soak", rich_help_panel=_MEASURE)
 app.command("warmup", rich_help_panel=_MEASURE)(bench.warmup)
 
 

@@ -8,6 +8,7 @@ with connect("ws://localhost:8000", model="vad", sample_rate=16_000) as stream:
 """
 
 from surnn_client.aio import AsyncStream, connect_async
+from surnn_client.connecting import ConnectOptions
 from surnn_client.exceptions import (
     ClientError,
     ConnectionFailed,
@@ -53,6 +54,7 @@ __all__ = [
     "Chunk",
     "Client",
     "ClientError",
+    "ConnectOptions",
     "ConnectionFailed",
     "ConnectionLost",
     "Cost",

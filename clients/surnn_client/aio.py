@@ -8,16 +8,17 @@ async with connect_async("ws://localhost:8000", sample_rate=16_000) as stream:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Unpack
 
+from surnn_client.connecting import ConnectOptions, prepare
 from surnn_client.durable import DurableConnection
 from surnn_client.exceptions import ClientError
 from surnn_client.journal import Control
 from surnn_client.messages import Checkpoint, Message, Ready, Summary
-from surnn_client.reconnect import Reconnect, Urls
+from surnn_client.reconnect import Urls
 from surnn_client.samples import Samples
-from surnn_client.wire import Overflow, Priority, Report, StreamOptions
 
 __all__ = ["AsyncStream", "connect_async"]
 
@@ -126,55 +127,19 @@ class AsyncStream:
 
 
 @asynccontextmanager
-async def connect_async(
-    url: Urls,
-    *,
-    model: str = "vad",
-    sample_rate: int | None = None,
-    encoding: str | None = None,
-    channels: int | None = None,
-    report: Report | None = None,
-    report_interval_ms: float | None = None,
-    thresholds: Mapping[str, Mapping[str, float]] | None = None,
-    overflow: Overflow | None = None,
-    priority: Priority | None = None,
-    api_key: str | None = None,
-    reconnect: Reconnect | bool = True,
-    resume: str | None = None,
-    open_timeout: float | None = 10.0,
-) -> AsyncIterator[AsyncStream]:
+async def connect_async(url: Urls, **options: Unpack[ConnectOptions]) -> AsyncIterator[AsyncStream]:
     """Open a stream; leaving the block closes it.
 
-    None leaves a choice to the server and the model (see `StreamOptions`). `open_timeout` bounds
-    connecting, in seconds. `api_key` is the environment's `SURNN_API_KEY` when None.
+    The options are those of `ConnectOptions`: model, sample_rate, encoding, channels, report,
+    report_interval_ms, thresholds, overflow, priority, api_key, reconnect, resume, open_timeout.
 
     A lost connection is made anew, and the stream goes on where it stood (see `Reconnect`): at
-    the same address, at the next one of a list, or where a function says. False turns that off.
-    `resume` is the token of another stream to go on from; send from `ready.position` on.
+    the same address, at the next one of a list, or where a function says.
 
     Raises `ConnectionFailed`, `ServerError` or `InvalidArgument`.
     """
-    options = StreamOptions(
-        model=model,
-        encoding=encoding,
-        sample_rate=sample_rate,
-        channels=channels,
-        report=report,
-        report_interval_ms=report_interval_ms,
-        thresholds=thresholds,
-        overflow=overflow,
-        priority=priority,
-        resume=resume,
-    )
     queue: asyncio.Queue[Message | None] = asyncio.Queue()
-    connection = DurableConnection(
-        url,
-        options,
-        queue.put_nowait,
-        reconnect=reconnect,
-        open_timeout=open_timeout,
-        api_key=api_key,
-    )
+    connection = prepare(url, queue.put_nowait, **options)
     await connection.open()
     stream = AsyncStream(connection, queue)
     try:

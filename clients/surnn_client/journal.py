@@ -38,6 +38,8 @@ class Journal:
         self._controls: deque[tuple[int, int, Control]] = deque()
         """(number, bytes before it, message)"""
         self._number = 0
+        self._shifted = 0
+        """Place in the stream, as those who ask count it, less place as it is kept."""
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -56,11 +58,16 @@ class Journal:
 
     def safe(self, position: int) -> None:
         """A checkpoint covers the bytes before `position`."""
+        position -= self._shifted
         while self._blocks and self.start + len(self._blocks[0]) <= position:
             self.start += len(self._blocks.popleft())
         self._controls = deque(
             item for item in self._controls if item[1] >= position or item[2].id is not None
         )
+
+    def shift(self, count: int) -> None:
+        """What was byte n is called byte n + count from now on."""
+        self._shifted += count
 
     def answered(self, marker: str) -> None:
         """The oldest marker of that id came back."""
@@ -77,6 +84,7 @@ class Journal:
 
     def since(self, position: int) -> Iterator[bytes | Control]:
         """Everything from byte `position` on, with what is added until the last was taken."""
+        position -= self._shifted
         number = 0
         while True:
             following = next((item for item in self._controls if item[0] >= number), None)

@@ -174,6 +174,9 @@ class Checkpoint:
     frames: int
     events: int
     token: str
+    replaced_position: int | None = None
+    """Whoever runs the server has put another state in place of the session's, at this sample of
+    what was sent: it counts as sample `position` from now on."""
 
 
 @dataclass(frozen=True, slots=True)

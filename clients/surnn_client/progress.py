@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surnn_client.messages import Chunk, EventMessage, Message, Ready
+from surnn_client.messages import Checkpoint, Chunk, EventMessage, Message, Ready
 
 __all__ = ["Progress"]
 
@@ -15,6 +15,10 @@ class Progress:
         """The first one that no chunk has covered."""
         self.events = ready.events
         self._frame_rate = ready.model.sample_rate / ready.model.hop
+
+    def moved(self, checkpoint: Checkpoint) -> None:
+        """The stream stands elsewhere from now on."""
+        self.frames, self.events = checkpoint.frames, checkpoint.events
 
     def news(self, message: Message) -> bool:
         """Count a message. Returns False when the caller had it before.

@@ -18,7 +18,7 @@ from surnn_client.exceptions import (
     StreamClosed,
     server_error,
 )
-from surnn_client.messages import Chunk, Error, Marker, Message, Ready, Summary
+from surnn_client.messages import Checkpoint, Chunk, Error, Marker, Message, Ready, Summary
 from surnn_client.samples import WIDTH, Samples, as_bytes
 from surnn_client.wire import PROTOCOL_VERSION, StreamOptions, control, parse
 
@@ -139,6 +139,8 @@ class StreamProtocol:
             return None
         if isinstance(message, Chunk):
             self._advance(message.end_sample * self._bytes_per_sample)
+        elif isinstance(message, Checkpoint) and message.replaced_position is not None:
+            self._shift((message.position - message.replaced_position) * self._bytes_per_sample)
         elif isinstance(message, Summary):
             self.summary = message
         return message
@@ -194,6 +196,14 @@ class StreamProtocol:
         window = int(seconds / 2 * rate * self._bytes_per_sample)
         self._window = min(max(window, _MIN_WINDOW), _MAX_WINDOW)
         self._part = max(min(self._window // 4, ready.limits.max_message_bytes), 1)
+
+    def _shift(self, count: int) -> None:
+        """Samples have other numbers from now on."""
+        self._sent += count
+        self._reported += count
+        if self._marker_at is not None:
+            sent, messages = self._marker_at
+            self._marker_at = (sent + count, messages)
 
     def _own_marker(self) -> None:
         if self._marker_at is not None:

@@ -81,7 +81,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the server does."""
+    """How the server does; a server that wants a key tells the status only without one."""
 
     status: str
     models: tuple[str, ...]
@@ -156,7 +156,7 @@ def _model(raw: dict[str, Any]) -> ServedModel:
 def _health(raw: dict[str, Any]) -> Health:
     return Health(
         status=str(raw["status"]),
-        models=tuple(str(name) for name in raw["models"]),
-        sessions=int(raw["sessions"]),
-        max_sessions=int(raw["max_sessions"]),
+        models=tuple(str(name) for name in raw.get("models", ())),
+        sessions=int(raw.get("sessions", 0)),
+        max_sessions=int(raw.get("max_sessions", 0)),
     )

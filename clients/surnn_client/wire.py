@@ -89,6 +89,8 @@ def to_dict(message: Message) -> dict[str, Any]:
     fields = asdict(message)
     if isinstance(message, Error):
         fields |= fields.pop("checkpoint") or {}
+    if fields.get("replaced_position", 0) is None:
+        del fields["replaced_position"]
     if isinstance(message, Ready) and message.stream is None:
         del fields["stream"]
     if isinstance(message, Chunk):
@@ -223,7 +225,12 @@ def _checkpoint(raw: dict[str, Any]) -> Checkpoint:
         frames=int(raw["frames"]),
         events=int(raw["events"]),
         token=str(raw["token"]),
+        replaced_position=_count_or_none(raw.get("replaced_position")),
     )
+
+
+def _count_or_none(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _reconnected(raw: dict[str, Any]) -> Reconnected:

@@ -86,5 +86,5 @@ CELLS: dict[Cell, CellTraits] = {
     Cell.MINGRU: CellTraits(_H, Update.ALWAYS),
 }
 
-NATIVE_CELLS = frozenset({Cell.SUGRU})
+NATIVE_CELLS = frozenset({Cell.SURNN, Cell.SUGRU, Cell.SULSTM})
 """Cells that the native runtime has kernels for; ONNX Runtime runs all."""

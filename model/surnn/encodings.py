@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from surnn.types import Float32
 
-__all__ = ["Encoding", "decode"]
+__all__ = ["FLOATS", "Encoding", "decode"]
 
 
 class Encoding(StrEnum):
@@ -40,6 +40,9 @@ class Encoding(StrEnum):
         return _SILENCE.get(self, b"\0")
 
 
+FLOATS = frozenset({Encoding.PCM_F32LE, Encoding.F32LE})
+"""Encodings in which a sample may be anything; in the others it lies in -1...1."""
+
 _WIDTH = {
     Encoding.PCM_S16LE: 2,
     Encoding.PCM_S24LE: 3,
@@ -52,6 +55,8 @@ _WIDTH = {
 }
 
 
+_I2 = np.dtype("<i2")
+_FULL_SCALE = np.float32(1 / 32768)
 _SILENCE = {Encoding.PCM_U8: b"\x80", Encoding.MULAW: b"\xff", Encoding.ALAW: b"\xd5"}
 
 
@@ -81,7 +86,7 @@ def decode(data: bytes, encoding: Encoding) -> Float32:
     if encoding in _TABLES:
         return _TABLES[encoding][np.frombuffer(data, dtype=np.uint8)]
     if encoding is Encoding.PCM_S16LE:
-        return np.frombuffer(data, dtype="<i2").astype(np.float32) * np.float32(1 / 32768)
+        return np.multiply(np.frombuffer(data, _I2), _FULL_SCALE, dtype=np.float32)
     if encoding is Encoding.PCM_S24LE:
         return _decode_s24(data)
     if encoding is Encoding.PCM_S32LE:

@@ -13,17 +13,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from surnn.answers import Answer, answer_all
 from surnn.encodings import Encoding
 from surnn.errors import InvalidConfig, InvalidSnapshot
 from surnn.events import EventDetector, override_rules
-from surnn.ingest import Ingest, Samples
-from surnn.runtimes.base import FrameBlock, Runtime
+from surnn.ingest import Ingest, Samples, take_frames
+from surnn.runtimes.base import Runtime
 from surnn.snapshot import Snapshot, StreamState
-from surnn.spec import Head, ModelSpec
+from surnn.spec import ModelSpec
 from surnn.state import Slot, StateArrays
-from surnn.types import ChunkResult, Event, Float32, Sparsity
+from surnn.types import ChunkResult, Event, Sparsity
 
-__all__ = ["Engine", "Session", "StreamConfig", "probabilities"]
+__all__ = ["Engine", "Session", "StreamConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,10 @@ class Session:
         self.detector = EventDetector(spec)
         self.frames = 0
         """Frames computed so far: `reported` ones and the model's lookahead."""
-        self.updates = np.zeros(len(spec.layers), dtype=np.int64)
+        # A spec works these out anew whenever it is asked.
+        self._frame_rate, self._lookahead = spec.frame_rate, spec.lookahead
+        self.hidden = tuple(layer.hidden for layer in spec.layers)
+        self.updates: list[int] = [0] * len(spec.layers)
         """Neuron updates done so far in each layer [L]."""
         self.events = 0
         """Events found so far: what numbers them."""
@@ -83,7 +87,7 @@ class Session:
     @property
     def reported(self) -> int:
         """Frames that results have covered so far."""
-        return max(0, self.frames - self.spec.lookahead)
+        return max(0, self.frames - self._lookahead)
 
     def push(self, data: Samples) -> None:
         """Take in a chunk of any size (see `Ingest.push`)."""
@@ -104,33 +108,27 @@ class Session:
 
     def sparsity(self) -> Sparsity:
         """How much of the network the whole stream updated so far."""
-        return _sparsity(self.spec, self.updates, self.frames - self.missing)
+        return Sparsity.of(self.updates, self.hidden, self.frames - self.missing)
 
-    def absorb(self, block: FrameBlock, compute_ms: float) -> ChunkResult:
-        """Turn what the runtime computed into a result.
-
-        What is computed in frame t answers for frame t - lookahead: the first frames of a stream
-        give results that cover nothing yet.
-        """
-        spec, computed = self.spec, len(block.logits)
-        early = max(0, spec.lookahead - self.frames)
-        probs = probabilities(block.logits[early:], spec.head)
-        updates = block.opened.sum(axis=0, dtype=np.float64).astype(np.int64)
-        first = self.reported
-        self.frames += computed
-        self.updates += updates
-        events = self.detector.update(probs)
+    def absorb(self, answer: Answer, compute_ms: float) -> ChunkResult:
+        """Count frames that were computed, and find their events: the result of both."""
+        first, rate = self.reported, self._frame_rate
+        self.frames += answer.computed
+        self.updates = [n + more for n, more in zip(self.updates, answer.updates, strict=True)]
+        events = self.detector.update(answer.probs, answer.extremes)
         self.events += len(events)
-        hidden = np.array([layer.hidden for layer in spec.layers], np.float32)
         return ChunkResult(
-            start=first / spec.frame_rate,
-            end=self.reported / spec.frame_rate,
-            first_frame=first,
-            probs=probs,
-            open_rates=block.opened[early:] / hidden,
-            events=tuple(events),
-            sparsity=_sparsity(spec, updates, computed),
-            compute_ms=compute_ms,
+            first / rate,
+            self.reported / rate,
+            first,
+            answer.probs,
+            answer.opened,
+            self.hidden,
+            answer.updates,
+            answer.computed,
+            tuple(events),
+            compute_ms,
+            answer.summary,
         )
 
 
@@ -178,7 +176,7 @@ class Engine:
             position=session.ingest.position,
             frames=session.frames,
             events=session.events,
-            updates=tuple(session.updates.tolist()),
+            updates=tuple(session.updates),
             spans=session.detector.memory(),
             resampler_phase=phase,
             missing=session.missing,
@@ -218,7 +216,7 @@ class Engine:
             session.frames, session.events = state.frames, state.events
             session.missing = state.missing
             session.detector.remember(session.reported, state.spans)
-            session.updates = np.array(state.updates, dtype=np.int64)
+            session.updates = list(state.updates)
             self.pool.write(session.slot, states)
         except BaseException:
             self.close(session)
@@ -265,30 +263,11 @@ class Engine:
         batch = [i for i, session in enumerate(sessions) if session.ready]
         if not batch:
             return results
-        frames = [sessions[i].ingest.take(max_frames) for i in batch]
+        frames = take_frames([sessions[i].ingest for i in batch], max_frames)
         began = time.perf_counter()
         blocks = self.runtime.run(self.pool, [sessions[i].slot for i in batch], frames)
         compute_ms = (time.perf_counter() - began) * 1000.0 / len(batch)
-        for i, block in zip(batch, blocks, strict=True):
-            results[i] = sessions[i].absorb(block, compute_ms)
+        answers = answer_all([sessions[i] for i in batch], blocks)
+        for i, answer in zip(batch, answers, strict=True):
+            results[i] = sessions[i].absorb(answer, compute_ms)
         return results
-
-
-def probabilities(logits: Float32, head: Head) -> Float32:
-    """Probabilities [T, C] from logits [T, C]; a linear head's numbers stay what they are."""
-    if head is Head.LINEAR:
-        return logits
-    if head is Head.SIGMOID:
-        independent: Float32 = (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
-        return independent
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    normalised: Float32 = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
-    return normalised
-
-
-def _sparsity(spec: ModelSpec, updates: np.ndarray, frames: int) -> Sparsity:
-    rates = tuple(
-        float(n) / (layer.hidden * frames) if frames else 0.0
-        for n, layer in zip(updates, spec.layers, strict=True)
-    )
-    return Sparsity(open_rate=rates, updates=int(updates.sum()), possible=spec.neurons * frames)

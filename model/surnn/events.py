@@ -3,6 +3,9 @@
 A span of a label starts once its probability has been at or above `on` for `min_on` seconds, and
 ends once it has been below `off` for `min_off` seconds. Both events carry the time at which the
 condition began, not the time at which it was certain.
+
+A rule for points gives one event where a span would start and none where it would end; until then
+it gives no other.
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from surnn.snapshot import SpanState
 from surnn.spec import EventRule, Head, ModelSpec
 from surnn.types import Event, EventKind, Float32
 
-__all__ = ["EventDetector", "override_rules"]
+__all__ = ["EventDetector", "Extremes", "override_rules"]
+
+Extremes = tuple[Sequence[float], Sequence[float]]
+"""Highest and lowest probability of each label [C]."""
 
 
 def override_rules(spec: ModelSpec, thresholds: Mapping[str, Mapping[str, float]]) -> ModelSpec:
@@ -32,7 +38,7 @@ def override_rules(spec: ModelSpec, thresholds: Mapping[str, Mapping[str, float]
     for label, changes in thresholds.items():
         if label not in spec.labels:
             raise InvalidConfig(f"threshold for {label!r}, expected one of {list(spec.labels)}")
-        known = set(EventRule.model_fields) - {"label"}
+        known = set(EventRule.model_fields) - {"label", "point"}
         if unknown := set(changes) - known:
             raise InvalidConfig(
                 f"threshold fields {sorted(unknown)} for {label!r}, expected {sorted(known)}"
@@ -63,15 +69,31 @@ class EventDetector:
     @property
     def active(self) -> tuple[str, ...]:
         """Labels whose span is open now."""
-        return tuple(follower.label for follower in self._followers if follower.active)
+        return tuple(f.label for f in self._followers if f.active and not f.point)
 
-    def update(self, probs: Float32) -> list[Event]:
-        """Events that the next frames [T, C] bring, in order of decision."""
+    def update(self, probs: Float32, extremes: Extremes | None = None) -> list[Event]:
+        """Events that the next frames [T, C] bring, in order of decision.
+
+        `extremes` spares looking for them, where they are known.
+        """
+        first, frames = self._frame, len(probs)
+        self._frame += frames
+        if not frames or not self._followers:
+            return []
+        if extremes is None:
+            high = np.maximum.reduce(probs).tolist()
+            # Only open spans look at it.
+            low = np.minimum.reduce(probs).tolist() if self.active else high
+        else:
+            high, low = extremes
         decided: list[tuple[int, Event]] = []
         for follower in self._followers:
-            decided += follower.update(probs[:, follower.column], self._frame)
-        self._frame += len(probs)
-        return [event for _, event in sorted(decided, key=lambda pair: pair[0])]
+            column = follower.column
+            if not follower.passes(high[column], low[column]):
+                decided += follower.update(probs[:, column], first)
+        if len(decided) > 1:
+            decided.sort(key=lambda pair: pair[0])
+        return [event for _, event in decided]
 
     def memory(self) -> tuple[SpanState, ...]:
         """Where each rule stands."""
@@ -87,7 +109,7 @@ class EventDetector:
 
     def finish(self) -> list[Event]:
         """Close every open span at the end of the stream."""
-        return [f.close(self._frame) for f in self._followers if f.active]
+        return [f.close(self._frame) for f in self._followers if f.active and not f.point]
 
 
 class _Follower:
@@ -95,6 +117,7 @@ class _Follower:
 
     def __init__(self, rule: EventRule, column: int, frame_rate: float) -> None:
         self.label = rule.label
+        self.point = rule.point
         self.column = column
         self.active = False
         # In the precision of the probabilities, so that a threshold of 0.35 is met by 0.35.
@@ -110,14 +133,24 @@ class _Follower:
 
     def update(self, probs: Float32, first: int) -> list[tuple[int, Event]]:
         """Events of the next frames [T], each with the frame that decided it."""
-        if not len(probs) or self._nothing_changes(probs):
-            return []
         decided = []
         for frame, p in enumerate(probs.tolist(), start=first):
             event = self._step(frame, p)
             if event is not None:
                 decided.append((frame, event))
         return decided
+
+    def passes(self, high: float, low: float) -> bool:
+        """Pass over frames between these two, if nothing changes: as most of the time."""
+        if not self.active:
+            if high >= self._on:
+                return False
+            self._run, self._peak = 0, 0.0
+            return True
+        if low < self._off:
+            return False
+        self._run, self._peak = 0, max(self._peak, high)
+        return True
 
     def memory(self) -> SpanState:
         """Where this rule stands."""
@@ -135,28 +168,18 @@ class _Follower:
         self.active, self._run, self._peak = False, 0, 0.0
         return event
 
-    def _nothing_changes(self, probs: Float32) -> bool:
-        """Can the frames be passed over? Long silence and long speech mostly can."""
-        high = float(probs.max())
-        if not self.active:
-            if high >= self._on:
-                return False
-            self._run, self._peak = 0, 0.0
-            return True
-        if float(probs.min()) < self._off:
-            return False
-        self._run, self._peak = 0, max(self._peak, high)
-        return True
-
     def _step(self, frame: int, p: float) -> Event | None:
         if self.active:
             self._run = self._run + 1 if p < self._off else 0
             self._peak = max(self._peak, p)
-            return self.close(frame + 1) if self._run >= self._min_off else None
+            if self._run < self._min_off:
+                return None
+            end = self.close(frame + 1)
+            return None if self.point else end
         self._run = self._run + 1 if p >= self._on else 0
         self._peak = max(self._peak, p) if self._run else 0.0
         if self._run < self._min_on:
             return None
         start = (frame + 1 - self._run) / self._frame_rate
         self.active, self._run = True, 0
-        return Event(self.label, EventKind.START, start, p)
+        return Event(self.label, EventKind.POINT if self.point else EventKind.START, start, p)

@@ -2,23 +2,26 @@
 
 bytes → samples → mono → the model's rate → frames of one hop. Chunks may have any size: split
 samples, resampler history and unfinished frames wait here for the next chunk.
+
+The usual stream is 16-bit PCM that is a model's input as it stands. Such bytes wait as they came:
+they need no check, and `take_frames` decodes those of a whole batch in one go.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from surnn.encodings import Encoding, decode
+from surnn.encodings import FLOATS, Encoding, decode
 from surnn.errors import InvalidAudio, InvalidConfig, InvalidShape
 from surnn.resample import Resampler
 from surnn.spec import ModelKind, ModelSpec
 from surnn.types import Float32
 
-__all__ = ["AUDIO_RATES", "Ingest", "Samples"]
+__all__ = ["AUDIO_RATES", "Ingest", "Samples", "take_frames"]
 
 Samples = bytes | bytearray | memoryview | np.ndarray
 
@@ -65,7 +68,18 @@ class Ingest:
             if self.sample_rate == spec.sample_rate
             else Resampler(self.sample_rate, spec.sample_rate, spec.channels)
         )
-        # Samples at the model's rate that have not left in a frame yet, each [n, spec.channels].
+        self._step = encoding.width * self.channels
+        self._frame_bytes = self._step * spec.hop
+        self._hop = spec.hop
+        self._plain = (
+            self._resampler is None
+            and encoding is Encoding.PCM_S16LE
+            and self.channels == spec.channels
+        )
+        """Are bytes of this stream samples of the model, to be decoded late?"""
+        # Samples at the model's rate that have not left in a frame yet, each [n, spec.channels]:
+        # bytes first, then arrays. A plain stream has only bytes, unless it is fed arrays.
+        self._bytes: deque[bytes] = deque()
         self._pending: deque[Float32] = deque()
         self._pending_samples = 0
 
@@ -94,12 +108,12 @@ class Ingest:
     @property
     def ready(self) -> int:
         """Whole frames waiting to be taken."""
-        return self._pending_samples // self.spec.hop
+        return self._pending_samples // self._hop
 
     @property
-    def split_bytes(self) -> int:
-        """Bytes of an unfinished sample waiting for the rest."""
-        return len(self._split)
+    def split(self) -> bytes:
+        """An unfinished sample waiting for the rest."""
+        return self._split
 
     def push(self, data: Samples) -> None:
         """Take in a chunk of any size.
@@ -113,17 +127,35 @@ class Ingest:
         """
         if self.finished:
             raise InvalidAudio("data after the end of the stream, expected none")
+        if self._plain and not self._pending and not isinstance(data, np.ndarray):
+            self._push_plain(data)
+            return
         if isinstance(data, np.ndarray):
             samples, split = self._from_array(data), self._split
         elif isinstance(data, bytes | bytearray | memoryview):
             samples, split = self._from_bytes(bytes(data))
         else:
             raise InvalidShape(f"data is {type(data).__name__}, expected bytes or a numpy array")
-        self._check_values(samples)
+        if isinstance(data, np.ndarray) or self.encoding in FLOATS:
+            self._check_values(samples)
         self._split = split
         if len(samples):
             self.position += len(samples)
             self._append(self._mix(samples))
+
+    def _push_plain(self, data: Samples) -> None:
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidShape(f"data is {type(data).__name__}, expected bytes or a numpy array")
+        whole = self._split + bytes(data) if self._split else bytes(data)
+        if rest := len(whole) % self._step:
+            whole, self._split = whole[:-rest], whole[-rest:]
+        elif self._split:
+            self._split = b""
+        if whole:
+            samples = len(whole) // self._step
+            self._bytes.append(whole)
+            self._pending_samples += samples
+            self.position += samples
 
     def finish(self) -> int:
         """End the stream: flush the resampler, fill the last frame and the lookahead with zeros.
@@ -142,6 +174,8 @@ class Ingest:
     def take(self, max_frames: int) -> Float32:
         """The next frames, at most `max_frames`: [T, S]."""
         frames = min(self.ready, max_frames)
+        if self._bytes:
+            self._decode_pending()
         missing = frames * self.spec.hop
         self._pending_samples -= missing
         parts = [self._nothing()]
@@ -158,11 +192,37 @@ class Ingest:
         samples = parts[1] if len(parts) == 2 else np.concatenate(parts)
         return samples.reshape(frames, self.spec.frame_size)
 
+    def take_bytes(self, max_frames: int) -> bytes | None:
+        """The next frames, at most `max_frames`, as 16-bit PCM; None if they are no such bytes."""
+        if self._pending or not self._bytes:
+            return None
+        frames = min(self._pending_samples // self._hop, max_frames)
+        size = frames * self._frame_bytes
+        if not size:
+            return b""
+        self._pending_samples -= frames * self._hop
+        first = self._bytes.popleft()
+        if len(first) != size:
+            joined = b"".join([first, *self._bytes])
+            self._bytes.clear()
+            first = joined[:size]
+            if len(joined) > size:
+                self._bytes.append(joined[size:])
+        return first
+
+    def _decode_pending(self) -> None:
+        """Let what waits as bytes wait as an array."""
+        samples = _decode_pcm(b"".join(self._bytes)).reshape(-1, self.spec.channels)
+        self._bytes.clear()
+        self._pending.appendleft(samples)
+
     def memory(self) -> tuple[dict[str, Float32], int]:
         """What the next chunk meets: arrays to save, and the resampler's phase.
 
         Bytes of a split sample are not part of it: `position` counts whole samples.
         """
+        if self._bytes:
+            self._decode_pending()
         arrays = {"pending": np.concatenate([self._nothing(), *self._pending])}
         if self._resampler is None:
             return arrays, 0
@@ -183,7 +243,11 @@ class Ingest:
         if self._resampler is not None:
             self._resampler.restore(arrays["history"].astype(np.float32), phase)
         self.position, self._split = position, b""
-        self._pending, self._pending_samples = deque([pending]), len(pending)
+        self._bytes.clear()
+        self._pending.clear()
+        if len(pending):
+            self._pending.append(pending)
+        self._pending_samples = len(pending)
 
     def _nothing(self) -> Float32:
         return np.zeros((0, self.spec.channels), np.float32)
@@ -241,5 +305,40 @@ class Ingest:
 
     def _store(self, samples: Float32) -> None:
         if len(samples):
+            if self._bytes:
+                self._decode_pending()
             self._pending.append(samples)
             self._pending_samples += len(samples)
+
+
+def take_frames(ingests: Sequence[Ingest], max_frames: int) -> list[Float32]:
+    """What `Ingest.take` gives for each, bit for bit; plain streams are decoded together.
+
+    Their frames are views of one array, one behind the other, as a runtime needs them.
+    """
+    size = ingests[0].spec.frame_size
+    if len(ingests) == 1:
+        data = ingests[0].take_bytes(max_frames)
+        if data is None:
+            return [ingests[0].take(max_frames)]
+        return [_decode_pcm(data).reshape(-1, size)]
+    frames: list[Float32 | None] = [None] * len(ingests)
+    plain: list[tuple[int, bytes]] = []
+    for i, ingest in enumerate(ingests):
+        data = ingest.take_bytes(max_frames)
+        if data is None:
+            frames[i] = ingest.take(max_frames)
+        else:
+            plain.append((i, data))
+    if plain:
+        joined = _decode_pcm(b"".join([data for _, data in plain])).reshape(-1, size)
+        begin = 0
+        for i, data in plain:
+            end = begin + len(data) // (2 * size)
+            frames[i] = joined[begin:end]
+            begin = end
+    return [item for item in frames if item is not None]
+
+
+def _decode_pcm(data: bytes) -> Float32:
+    return decode(data, Encoding.PCM_S16LE)

@@ -123,7 +123,7 @@ class FileScan:
         self.seconds = 0.0
         """Length of what was computed so far."""
         self._options = options
-        self._spans = _Spans()
+        self._spans = _Spans(1.0 / engine.spec.frame_rate)
         self._taken = 0
         self._tracks: list[tuple[Float32, Float32]] = []
         self._compute_ms = 0.0
@@ -250,9 +250,10 @@ class FileScan:
 
 
 class _Spans:
-    """Puts the start and the end of each label's span together."""
+    """Puts the start and the end of each label's span together; a point lasts one frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, frame: float) -> None:
+        self._frame = frame
         self.closed: list[Segment] = []
         self._starts: dict[str, float] = {}
 
@@ -260,6 +261,9 @@ class _Spans:
         for event in events:
             if event.kind is EventKind.START:
                 self._starts[event.label] = event.time
+            elif event.kind is EventKind.POINT:
+                end = event.time + self._frame
+                self.closed.append(Segment(event.label, event.time, end, event.score))
             else:
                 start = self._starts.pop(event.label, event.time)
                 self.closed.append(Segment(event.label, start, event.time, event.score))

@@ -3,8 +3,9 @@
     file,start_s,end_s,label
     flac/103-1240-0000.flac,0.438,1.098,speech
 
-`file` is relative to the folder that holds the CSV. Further columns are ignored. A file without
-rows holds none of the labels.
+`file` is relative to the folder that holds the CSV; `start` and `end` are other names for the
+times. Further columns say more about a file: its speaker, say. A file without rows holds none of
+the labels, and so does one with a row of nothing but its name and further columns.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 
 from surnn.errors import InvalidInput
 
-__all__ = ["Segment", "check_segments", "frame_labels", "read_rows", "read_segments"]
+__all__ = ["Segment", "check_segments", "frame_labels", "read_fields", "read_rows", "read_segments"]
 
 _COLUMNS = ("file", "start_s", "end_s", "label")
+_OTHER_NAMES = {"start": "start_s", "end": "end_s"}
 # Durations in the CSV are rounded, and the last window of a detector may hang over the end.
 _TOLERANCE = 0.05
 
@@ -53,6 +55,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[st
         ) from None
     reader = csv.DictReader(text.splitlines())
     header = [name.strip() for name in reader.fieldnames or ()]
+    renamed = {old: new for old, new in _OTHER_NAMES.items() if new in columns}
+    header = [renamed.get(name, name) for name in header]
     if missing := [name for name in columns if name not in header]:
         raise InvalidInput(
             f"{path}:1: columns are {','.join(header) or 'missing'}, "
@@ -75,6 +79,8 @@ def read_segments(path: Path) -> dict[str, list[Segment]]:
     """
     found: dict[str, list[Segment]] = {}
     for line, row in read_rows(path, _COLUMNS):
+        if row["file"] and not any(row[name] for name in _COLUMNS[1:]):
+            continue
         start = _seconds(path, line, "start_s", row["start_s"])
         end = _seconds(path, line, "end_s", row["end_s"])
         if end <= start:
@@ -82,6 +88,16 @@ def read_segments(path: Path) -> dict[str, list[Segment]]:
         if not row["label"]:
             raise InvalidInput(f"{path}:{line}: label is empty, expected a name")
         found.setdefault(row["file"], []).append(Segment(start, end, row["label"], line))
+    return found
+
+
+def read_fields(path: Path) -> dict[str, dict[str, str]]:
+    """Further columns of each file in a `segments.csv`: those that are the same in all its rows."""
+    found: dict[str, dict[str, str]] = {}
+    for _, row in read_rows(path, _COLUMNS):
+        more = {key: value for key, value in row.items() if key not in _COLUMNS}
+        before = found.setdefault(row["file"], more)
+        found[row["file"]] = {k: v for k, v in before.items() if more.get(k) == v}
     return found
 
 

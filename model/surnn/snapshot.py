@@ -29,6 +29,8 @@ _VERSION = 1
 _PREFIX = struct.Struct("<5sBI")
 _MAX_BYTES = 1 << 20
 _TYPES = {"float32": 4, "int64": 8}
+_MAX_COUNT = 2**62
+"""Far from the end of 64 bits: a session that was read can still be counted on, and saved."""
 
 Arrays = Mapping[str, NDArray[np.generic]]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -116,6 +118,10 @@ def unpack(data: bytes) -> Snapshot:
         raise InvalidSnapshot(
             f"snapshot header has {error.error_count()} faults, expected none"
         ) from error
+    state = header.state
+    highest = max(state.position, state.frames, state.events, state.missing, *state.updates)
+    if highest >= _MAX_COUNT:
+        raise InvalidSnapshot(f"snapshot counts to {highest}, expected less than 2^62")
     unknown = sorted({a.dtype for a in header.arrays} - set(_TYPES))
     if unknown:
         raise InvalidSnapshot(f"snapshot holds arrays of {unknown}, expected {sorted(_TYPES)}")
@@ -129,4 +135,4 @@ def unpack(data: bytes) -> Snapshot:
             raise InvalidSnapshot(f"array {a.name!r} holds NaN or infinity, expected numbers")
         arrays[a.name] = flat.reshape(a.shape).copy()
         at += a.nbytes
-    return Snapshot(header.state, arrays)
+    return Snapshot(state, arrays)

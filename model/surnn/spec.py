@@ -235,6 +235,7 @@ class EventRule(_Frozen):
         default=0.1, ge=0.0, le=3600.0, description="Seconds it must hold to start"
     )
     min_off: float = Field(default=0.3, ge=0.0, le=3600.0, description="Seconds below `off` to end")
+    point: bool = Field(default=False, description="One moment, not a span: there is no end event")
 
     @model_validator(mode="after")
     def _hysteresis(self) -> EventRule:

@@ -80,8 +80,9 @@ class StatePool:
                     f"slot {slot.index} of generation {slot.generation} is not held, "
                     "expected a slot that was acquired here and not released"
                 )
-        rows = np.fromiter((slot.index for slot in slots), dtype=np.intp, count=len(slots))
-        if len(set(rows.tolist())) != len(rows):
+        indices = [slot.index for slot in slots]
+        rows: NDArray[np.intp] = np.array(indices, dtype=np.intp)
+        if len(set(indices)) != len(indices):
             raise InvalidShape("a session appears twice in one batch, expected once")
         return rows
 

@@ -16,13 +16,14 @@ model's ``lookahead`` further frames have arrived.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ChunkResult", "Event", "EventKind", "Float32", "Int64", "Sparsity"]
+__all__ = ["ChunkResult", "Event", "EventKind", "Float32", "Int64", "Sparsity", "open_rates"]
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -48,6 +49,13 @@ class Event:
     """START: probability at the decision. END: peak probability of the span."""
 
 
+def open_rates(updates: Sequence[int], hidden: Sequence[int], frames: int) -> tuple[float, ...]:
+    """Share of open switches [L] where layers of these sizes [L] did these updates [L]."""
+    if not frames:
+        return (0.0,) * len(hidden)
+    return tuple([n / (size * frames) for n, size in zip(updates, hidden, strict=True)])
+
+
 @dataclass(frozen=True, slots=True)
 class Sparsity:
     """How much of the network the frames of one result updated.
@@ -61,15 +69,30 @@ class Sparsity:
     updates: int
     possible: int
 
+    @classmethod
+    def of(cls, updates: Sequence[int], hidden: Sequence[int], frames: int) -> Sparsity:
+        """Of the updates [L] that layers of these sizes [L] did in so many frames."""
+        rates = tuple(
+            [
+                n / (size * frames) if frames else 0.0
+                for n, size in zip(updates, hidden, strict=True)
+            ]
+        )
+        return cls(rates, sum(updates), sum(hidden) * frames)
+
     @property
     def skipped(self) -> int:
         """Neuron updates that closed switches saved."""
         return self.possible - self.updates
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ChunkResult:
-    """What the model found in one run of consecutive frames."""
+    """What the model found in one run of consecutive frames. Not to be changed.
+
+    A server makes ten thousand of these a second: what can be derived is a property, and a frozen
+    class would take three times as long to make.
+    """
 
     start: float
     """Seconds from the start of the stream to the first frame."""
@@ -78,17 +101,53 @@ class ChunkResult:
     first_frame: int
     probs: Float32
     """Probabilities [T, C], in the order of the model's labels."""
-    open_rates: Float32
-    """Share of open switches in each frame and layer [T, L]."""
+    opened: Float32
+    """Neurons that were updated in each frame and layer [T, L]: whole numbers."""
+    hidden: tuple[int, ...]
+    """Neurons of each layer [L]."""
+    updates: tuple[int, ...]
+    """Neuron updates done for each layer [L], also in frames that no result covers yet."""
+    computed: int
+    """Frames that `updates` belong to: at least T, more at the start of a stream by the model's
+    lookahead."""
     events: tuple[Event, ...]
-    sparsity: Sparsity
     compute_ms: float
     """Time of the runtime call that computed this, shared equally by the sessions of its batch."""
+    summary: tuple[Float32, Float32] | None = None
+    """Mean and highest probability of each label [C], where they are known already."""
 
     @property
     def frames(self) -> int:
         """How many frames this result covers (T)."""
-        return int(self.probs.shape[0])
+        return len(self.probs)
+
+    @property
+    def open_rates(self) -> Float32:
+        """Share of open switches in each frame and layer [T, L]."""
+        hidden: Float32 = np.array(self.hidden, np.float32)
+        rates: Float32 = self.opened / hidden
+        return rates
+
+    @property
+    def sparsity(self) -> Sparsity:
+        """How much of the network was updated."""
+        return Sparsity.of(self.updates, self.hidden, self.computed)
+
+    @property
+    def mean_probs(self) -> Float32:
+        """Mean probability of each label [C]; there has to be a frame."""
+        if self.summary is not None:
+            return self.summary[0]
+        mean: Float32 = np.add.reduce(self.probs) / np.float32(len(self.probs))
+        return mean
+
+    @property
+    def peak_probs(self) -> Float32:
+        """Highest probability of each label [C]; there has to be a frame."""
+        if self.summary is not None:
+            return self.summary[1]
+        peak: Float32 = np.maximum.reduce(self.probs)
+        return peak
 
     @property
     def realtime_factor(self) -> float:

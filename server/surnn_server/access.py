@@ -16,14 +16,14 @@ from surnn_server.auth import Authenticator, Principal
 from surnn_server.codes import Refusal
 from surnn_server.errors import error_response
 from surnn_server.metrics import Metrics
-from surnn_server.origins import check_origin, is_loopback
+from surnn_server.origins import check_host, check_origin, is_loopback
 from surnn_server.settings import Settings
 
 __all__ = ["AccessControl", "principal_of", "required_scopes"]
 
 log = logging.getLogger(__name__)
 
-_OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/docs", "/redoc"})
+_OPEN = frozenset({"/healthz", "/readyz"})
 _ANY = tuple(Scope)
 # The first prefix that fits decides.
 _RULES: tuple[tuple[str, tuple[Scope, ...]], ...] = (
@@ -34,7 +34,7 @@ _RULES: tuple[tuple[str, tuple[Scope, ...]], ...] = (
     ("/v1/stream", (Scope.STREAM,)),
     ("/v1/tokens", (Scope.STREAM,)),
     ("/v1/score", (Scope.SCORE,)),
-    ("/v1/jobs", (Scope.SCORE,)),
+    ("/v1/jobs", (Scope.SCORE, Scope.ADMIN)),
     ("/v2/health", ()),
     ("/v2", (Scope.STREAM, Scope.SCORE)),
 )
@@ -97,6 +97,8 @@ class AccessControl:
     def _check(self, scope: AsgiScope) -> None:
         headers = Headers(scope=scope)
         streaming = scope["type"] == "websocket"
+        if self._local and self._authenticator.open:
+            check_host(headers.get("host"), self._settings.allowed_origins)
         if streaming or scope["method"] not in _SAFE:
             check_origin(
                 headers.get("origin"),
@@ -133,7 +135,7 @@ async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     reply = replies.error(refusal.code, refusal.message, refusal.retry_after)
-    await send({"type": "websocket.send", "text": replies.encode(reply, 0)})
+    await send({"type": "websocket.send", "text": replies.encode(reply, 0).decode()})
     await send(
         {"type": "websocket.close", "code": refusal.code.close, "reason": refusal.code.value}
     )

@@ -45,7 +45,10 @@ class _Frozen(BaseModel):
 class KeyLimits(_Frozen):
     """How much one key may do. 0 means no limit."""
 
-    max_sessions: int = Field(default=0, ge=0, description="Streams at the same time")
+    max_sessions: int = Field(
+        default=0, ge=0, description="Streams and /v2 sequences at the same time"
+    )
+    max_jobs: int = Field(default=0, ge=0, description="Jobs that wait or run")
     requests_per_minute: float = Field(
         default=0, ge=0, allow_inf_nan=False, description="REST calls and connections"
     )

@@ -12,6 +12,7 @@ from surnn_server.access import AccessControl
 from surnn_server.dependencies import jobs_of, service_of
 from surnn_server.errors import add_handlers
 from surnn_server.jobs.office import Jobs
+from surnn_server.pace import BodyPace
 from surnn_server.routes import health, jobs, score, sessions, stream, tokens, v2
 from surnn_server.routes import models as models_routes
 from surnn_server.service import Service
@@ -40,12 +41,19 @@ def create_app(
         description=_DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=_lifespan,
+        # Redirecting reads the query as UTF-8, which it need not be.
+        redirect_slashes=False,
     )
     service = Service(settings or Settings(), models)
     app.state.service = service
     app.state.jobs = Jobs(service)
     app.state.v2 = v2.V2(service)
     add_handlers(app)
+    app.add_middleware(
+        BodyPace,
+        grace_s=service.settings.upload_grace_s,
+        rate=service.settings.min_upload_rate,
+    )
     app.add_middleware(
         AccessControl,
         authenticator=service.authenticator,

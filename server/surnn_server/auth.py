@@ -35,6 +35,15 @@ class Principal:
     model: str | None = None
     """The only model that it may use."""
 
+    @property
+    def owns_all(self) -> bool:
+        """May it see and change what others have made?"""
+        return Scope.ADMIN in self.scopes
+
+    def owns(self, owner: str) -> bool:
+        """May it see and change what the key of that name has made?"""
+        return self.owns_all or self.name == owner
+
     def require(self, *scopes: Scope) -> None:
         """Raises `Refusal` unless one of the scopes is given."""
         if self.scopes.isdisjoint(scopes):
@@ -102,6 +111,14 @@ class Authenticator:
                 quota = self._principal(key).quota
                 return Principal(key.name, frozenset({Scope.STREAM}), quota, grant.model)
         raise Refusal(ErrorCode.UNAUTHORISED, "the token's API key is gone, expected a live one")
+
+    def quota_of(self, name: str) -> Quota:
+        """The account of the key of that name; that of anyone where there is none (any more)."""
+        self._look()
+        for key in self._keys:
+            if key.name == name:
+                return self._principal(key).quota
+        return self._anyone.quota
 
     def _principal(self, key: ApiKey) -> Principal:
         quota = self._quotas.setdefault(key.name, Quota(key.limits))

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from surnn import ChunkResult
+from surnn.answers import Answer, answer_all, answer_one
 from surnn.engine import Engine, Session
+from surnn.ingest import take_frames
 from surnn.runtimes.base import FrameBlock
 
 __all__ = ["compute", "group_by_frames"]
@@ -43,7 +45,7 @@ def compute(
     A session that gets an error is beyond use: its frames are gone.
     """
     slots = [session.slot for session in sessions]
-    frames = [session.ingest.take(max_frames) for session in sessions]
+    frames = take_frames([session.ingest for session in sessions], max_frames)
     # A runtime that fails may have advanced some states already.
     before = engine.pool.gather(slots)
     began = time.perf_counter()
@@ -60,15 +62,34 @@ def compute(
             except Exception as alone:  # noqa: BLE001
                 blocks.append(alone)
     share_ms = (time.perf_counter() - began) * 1000.0 / len(sessions)
-    return [_absorb(s, block, share_ms) for s, block in zip(sessions, blocks, strict=True)]
+    answers = _answers(sessions, blocks)
+    return [_absorb(s, answer, share_ms) for s, answer in zip(sessions, answers, strict=True)]
+
+
+def _answers(
+    sessions: Sequence[Session], blocks: Sequence[FrameBlock | Exception]
+) -> list[Answer | Exception]:
+    whole = [block for block in blocks if not isinstance(block, Exception)]
+    try:
+        if len(whole) == len(blocks):
+            return [*answer_all(sessions, whole)]
+    except Exception:  # noqa: BLE001  one of them is wrong: it is found below
+        pass
+    answers: list[Answer | Exception] = []
+    for session, block in zip(sessions, blocks, strict=True):
+        try:
+            answers.append(block if isinstance(block, Exception) else answer_one(session, block))
+        except Exception as error:  # noqa: BLE001  must not reach the other sessions
+            answers.append(error)
+    return answers
 
 
 def _absorb(
-    session: Session, block: FrameBlock | Exception, compute_ms: float
+    session: Session, answer: Answer | Exception, compute_ms: float
 ) -> ChunkResult | Exception:
-    if isinstance(block, Exception):
-        return block
+    if isinstance(answer, Exception):
+        return answer
     try:
-        return session.absorb(block, compute_ms)
+        return session.absorb(answer, compute_ms)
     except Exception as error:  # noqa: BLE001  must not reach the other sessions of the batch
         return error

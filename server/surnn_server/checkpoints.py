@@ -8,7 +8,9 @@ import time
 
 from surnn import SurnnError
 from surnn.engine import Engine, Session
+from surnn.snapshot import Snapshot
 from surnn_server.lines import Checkpointed, Line, LineState, Output, Suspended
+from surnn_server.saved import NotReplaced, Replaced
 from surnn_server.tokens import TokenSealer
 
 __all__ = ["Checkpoints"]
@@ -49,22 +51,22 @@ class Checkpoints:
         session = line.session
         if session is None or line.state is not LineState.OPEN or session.ready:
             return False
+        if line.replacements:
+            outputs.append(self._replace(line, session, line.replacements.popleft()))
+            return False
         if line.suspending:
-            outputs.append(Suspended(self._take(line, session)))
+            outputs.append(Suspended(self.take(line, session)))
             return True
         if line.checkpoint_due or line.checkpoint_asked:
             line.checkpoint_due = line.checkpoint_asked = False
-            checkpoint = self._take(line, session)
+            checkpoint = self.take(line, session)
             if checkpoint is not None:
                 outputs.append(checkpoint)
             self._plan(line, session, line.checkpoint_interval_s)
         return False
 
-    def _plan(self, line: Line, session: Session, seconds: float) -> None:
-        samples = round(seconds * session.ingest.sample_rate)
-        line.checkpoint_at = (time.perf_counter() + seconds, session.ingest.position + samples)
-
-    def _take(self, line: Line, session: Session) -> Checkpointed | None:
+    def take(self, line: Line, session: Session) -> Checkpointed | None:
+        """The session as it stands now, which no frame may wait in; None: it cannot be saved."""
         try:
             token = self._sealer.seal(self._engine.save(session))
         except SurnnError as error:
@@ -74,3 +76,29 @@ class Checkpoints:
         self.taken += 1
         line.saved_position = session.ingest.position
         return Checkpointed(token, session.ingest.position, session.reported, session.events)
+
+    def _replace(self, line: Line, session: Session, snapshot: Snapshot) -> Replaced | NotReplaced:
+        """Let the line go on from a state, and with what has come of its next sample."""
+        own, before = self._engine.save(session), session.ingest.position
+        outcome: Replaced | NotReplaced
+        # Its own slot is then free, so that a full pool is no hindrance, and no other is touched.
+        self._engine.close(session)
+        try:
+            token = self._sealer.seal(snapshot)
+            new = self._engine.restore(snapshot)
+            saved = Checkpointed(token, new.ingest.position, new.reported, new.events)
+            outcome = Replaced(saved, before)
+        except SurnnError as error:
+            new = self._engine.restore(own)
+            outcome = NotReplaced(str(error))
+        new.push(session.ingest.split)
+        line.session = new
+        line.arrivals.clear()
+        line.pushed = (line.pushed[0], new.frames + new.ready)
+        line.saved_position = new.ingest.position
+        self._plan(line, new, line.checkpoint_interval_s)
+        return outcome
+
+    def _plan(self, line: Line, session: Session, seconds: float) -> None:
+        samples = round(seconds * session.ingest.sample_rate)
+        line.checkpoint_at = (time.perf_counter() + seconds, session.ingest.position + samples)

@@ -6,7 +6,9 @@ from enum import IntEnum, StrEnum
 
 from surnn import SurnnError
 
-__all__ = ["CloseCode", "ErrorCode", "Refusal", "code_of"]
+__all__ = ["CloseCode", "ErrorCode", "Refusal", "clipped", "code_of"]
+
+_MAX_MESSAGE = 1000
 
 
 class CloseCode(IntEnum):
@@ -25,6 +27,7 @@ class CloseCode(IntEnum):
     UNKNOWN_MODEL = 4004
     TOKEN_EXPIRED = 4008
     SENT_TOO_FAST = 4029
+    NO_START = 4030
     IDLE = 4031
     MAX_DURATION = 4032
     SLOW_READER = 4033
@@ -44,6 +47,7 @@ class ErrorCode(StrEnum):
     INVALID_CONFIG = "invalid_config"
     UNKNOWN_MODEL = "unknown_model"
     SENT_TOO_FAST = "sent_too_fast"
+    START_TIMEOUT = "start_timeout"
     IDLE_TIMEOUT = "idle_timeout"
     MAX_DURATION = "max_duration"
     SLOW_READER = "slow_reader"
@@ -63,6 +67,7 @@ class ErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     NOT_ACCEPTABLE = "not_acceptable"
     UPLOAD_TOO_BIG = "upload_too_big"
+    UPLOAD_TOO_SLOW = "upload_too_slow"
     INVALID_ARCHIVE = "invalid_archive"
     UNKNOWN_JOB = "unknown_job"
     NOT_FINISHED = "not_finished"
@@ -100,6 +105,7 @@ _CLOSE = {
     ErrorCode.INVALID_CONFIG: CloseCode.INVALID_CONFIG,
     ErrorCode.UNKNOWN_MODEL: CloseCode.UNKNOWN_MODEL,
     ErrorCode.SENT_TOO_FAST: CloseCode.SENT_TOO_FAST,
+    ErrorCode.START_TIMEOUT: CloseCode.NO_START,
     ErrorCode.IDLE_TIMEOUT: CloseCode.IDLE,
     ErrorCode.MAX_DURATION: CloseCode.MAX_DURATION,
     ErrorCode.SLOW_READER: CloseCode.SLOW_READER,
@@ -124,6 +130,7 @@ _STATUS = {
     ErrorCode.METHOD_NOT_ALLOWED: 405,
     ErrorCode.NOT_ACCEPTABLE: 406,
     ErrorCode.UPLOAD_TOO_BIG: 413,
+    ErrorCode.UPLOAD_TOO_SLOW: 408,
     ErrorCode.INVALID_ARCHIVE: 422,
     ErrorCode.UNKNOWN_JOB: 404,
     ErrorCode.NOT_FINISHED: 409,
@@ -159,6 +166,14 @@ _SURNN = {
 }
 
 
+def clipped(message: str) -> str:
+    """The message, if need be without its middle: it may hold anything that a client has sent."""
+    if len(message) <= _MAX_MESSAGE:
+        return message
+    half = _MAX_MESSAGE // 2
+    return f"{message[:half]} … {message[-half:]}"
+
+
 class Refusal(Exception):
     """What a client asked for cannot be done; ends its stream or request with an error.
 
@@ -166,6 +181,7 @@ class Refusal(Exception):
     """
 
     def __init__(self, code: ErrorCode, message: str, *, retry_after: float | None = None) -> None:
+        message = clipped(message)
         super().__init__(message)
         self.code = code
         self.message = message

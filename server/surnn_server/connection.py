@@ -7,23 +7,28 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVarTuple
 
 from surnn_server import replies
 from surnn_server.apikeys import KeyLimits, Scope
 from surnn_server.auth import Principal
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
 from surnn_server.lines import Checkpointed, Computed, Ended, Failed, Opened, Output, Suspended
+from surnn_server.lobby import Lobby
 from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
 from surnn_server.places import Place
 from surnn_server.protocol import Dialogue, Phase
 from surnn_server.quotas import Quota
+from surnn_server.resumption import resumption
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
 from surnn_server.timers import Timer, Timers
 
 __all__ = ["Close", "Connection"]
+
+Arguments = TypeVarTuple("Arguments")
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +76,8 @@ class Connection:
         """Goes with the failure."""
         self._over: str | None = None
         self._wake = asyncio.Event()
+        self.on_due: Callable[[], None] = self._wake.set
+        """Called when `due` has something."""
         self._read = asyncio.Event()
         self._seq = 0
         self._loop = asyncio.get_running_loop()
@@ -83,22 +90,23 @@ class Connection:
         )
         self._log = logging.LoggerAdapter(log, {"session": self.id})
         service.connected(self)
+        self._guarded(self._enter, service.lobby)
 
     # From the client.
 
     def text(self, text: str) -> None:
         """A text frame arrived."""
         if self._hears():
-            self._guarded(lambda: self._obey(self._dialogue.text(text)))
+            self._guarded(self._read_text, text)
 
     def binary(self, data: bytes) -> None:
         """A binary frame arrived."""
         if self._hears():
-            self._guarded(lambda: self._take(data))
+            self._guarded(self._take, data)
 
     async def room(self) -> None:
         """Wait while the client's next message should not be read."""
-        while self._over is None and self._session is not None and self._session.blocked:
+        while self.full:
             self._heard = self._loop.time()
             self._read.clear()
             # Not every step of the worker has an output that would wake us.
@@ -115,27 +123,37 @@ class Connection:
 
     # To the client.
 
-    async def outgoing(self) -> AsyncGenerator[str | Close, None]:
+    async def outgoing(self) -> AsyncGenerator[bytes | Close, None]:
         """Text frames as they become due, then one `Close`."""
         while True:
-            session = self._session
-            while session is not None and session.outbox:
-                output = session.outbox.popleft()
-                for text in self._frames(session, output):
-                    yield text
-                if isinstance(output, Ended):
-                    self._finish("end")
-                    yield Close(CloseCode.DONE, "")
+            for item in self.due():
+                yield item
+                if isinstance(item, Close):
                     return
-            if self._failure is not None:
-                failed = self._failure
-                yield self._encode(
-                    replies.error(failed.code, failed.message, self._retry_after, self._token)
-                )
-                yield Close(self._failure.code.close, self._failure.code.value)
-                return
             self._wake.clear()
             await self._wake.wait()
+
+    def due(self) -> Iterator[bytes | Close]:
+        """Text frames that can be sent now; the last of all is followed by one `Close`."""
+        session = self._session
+        while session is not None and session.outbox:
+            output = session.outbox.popleft()
+            yield from self._frames(session, output)
+            if isinstance(output, Ended):
+                self._finish("end")
+                yield Close(CloseCode.DONE, "")
+                return
+        if self._failure is not None:
+            failed = self._failure
+            yield self._encode(
+                replies.error(failed.code, failed.message, self._retry_after, self._token)
+            )
+            yield Close(failed.code.close, failed.code.value)
+
+    @property
+    def full(self) -> bool:
+        """Should the client's next message not be read?"""
+        return self._over is None and self._session is not None and self._session.blocked
 
     def fail(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
         """End the session with an error, with a token where it can go on. The first counts."""
@@ -149,6 +167,11 @@ class Connection:
             # The worker may be stuck, and a server that ends cannot wait for it.
             limit = self._settings.close_timeout_s
             self._timers.after(Timer.SUSPENSION, limit, lambda: self._fail(code, message))
+
+    @property
+    def key(self) -> str:
+        """Name of the client's API key."""
+        return self._principal.name
 
     @property
     def session(self) -> StreamSession | None:
@@ -171,9 +194,9 @@ class Connection:
         self._heard = self._loop.time()
         return self._failure is None and self._over is None and self._suspension is None
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def _guarded(self, action: Callable[[*Arguments], None], *arguments: *Arguments) -> None:
         try:
-            action()
+            action(*arguments)
         except Refusal as refusal:
             self.fail(refusal.code, refusal.message, refusal.retry_after)
         except Exception:  # noqa: BLE001  logged, and told to the client
@@ -185,6 +208,9 @@ class Connection:
         session = self._streaming
         self._principal.quota.audio(session.seconds(data))
         session.data(data)
+
+    def _read_text(self, text: str) -> None:
+        self._obey(self._dialogue.text(text))
 
     def _obey(self, message: ClientMessage) -> None:
         match message:
@@ -202,19 +228,34 @@ class Connection:
         assert self._session is not None, "the dialogue let a message pass before 'start'"
         return self._session
 
+    def _enter(self, lobby: Lobby) -> None:
+        limit = self._settings.start_timeout_s
+        lobby.enter(self)
+        if limit:
+            message = f"no 'start' came for {limit:g} s"
+            self._timers.after(
+                Timer.START, limit, lambda: self.fail(ErrorCode.START_TIMEOUT, message)
+            )
+
     def _start(self, start: Start) -> None:
-        place = Place(self._service, self._principal, start)
+        service = self._service
+        service.check_accepting()
+        resumed = resumption(start, service.sealer, service.fingerprints)
+        model, snapshot = (resumed.model, resumed.snapshot) if resumed else (start.model, None)
+        place = Place(service, self._principal, model, snapshot)
         with place.taking():
             self._session = StreamSession(
-                place.worker, start, self._settings, self._arrived, self.id, place.snapshot
+                place.worker, start, self._settings, self._arrived, self.id, snapshot
             )
         self._place = place
+        self._service.lobby.leave(self)
+        self._timers.stop(Timer.START)
         if self._settings.max_session_s:
             self._timers.after(
                 Timer.DURATION, self._settings.max_session_s, self._reached_max_duration
             )
         self._span.set_attribute("surnn.model", place.name)
-        how = "resumed" if place.snapshot else "started"
+        how = "resumed" if snapshot else "started"
         self._log.info("session %s %s: model %s", self.id, how, place.name)
 
     def _finish(self, reason: str) -> None:
@@ -222,8 +263,9 @@ class Connection:
         if self._over is not None:
             return
         self._over = reason
+        self._service.lobby.leave(self)
         self._span.set_attribute("surnn.reason", reason)
-        self._wake.set()
+        self.on_due()
         self._read.set()
         if self._session is None:
             return
@@ -252,10 +294,10 @@ class Connection:
                 f"expected at most {self._settings.max_unsent_results}",
             )
             session.outbox.clear()
-        self._wake.set()
+        self.on_due()
         self._read.set()
 
-    def _frames(self, session: StreamSession, output: Output) -> list[str]:
+    def _frames(self, session: StreamSession, output: Output) -> list[bytes]:
         now = time.perf_counter()
         if isinstance(output, Opened):
             return [self._encode(session.ready(self.id))]
@@ -263,7 +305,7 @@ class Connection:
             session.latency.observe(now - output.arrived)
         return [self._encode(message) for message in session.messages(output, now)]
 
-    def _encode(self, message: replies.Reply) -> str:
+    def _encode(self, message: replies.Reply) -> bytes:
         text = replies.encode(message, self._seq)
         self._seq += 1
         return text

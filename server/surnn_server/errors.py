@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from surnn import SurnnError
-from surnn_server.codes import ErrorCode, Refusal, code_of
+from surnn_server.codes import ErrorCode, Refusal, clipped, code_of
 
 __all__ = ["ErrorBody", "add_handlers", "error_response", "responses"]
 
@@ -97,7 +97,7 @@ def error_response(
     if code.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(
-        {"error": {"code": code.value, "message": message}},
+        {"error": {"code": code.value, "message": clipped(message)}},
         status_code=status or code.status,
         headers=headers,
     )
@@ -122,7 +122,7 @@ async def _surnn_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SurnnError)
     code = code_of(error)
     if code is ErrorCode.INTERNAL:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
         return await _fault(request, error)
     return error_response(code, str(error))
 
@@ -142,15 +142,16 @@ async def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = error.status_code
     if status == 404:
-        message = f"no resource {request.url.path!r}, see /docs for those that exist"
+        message = f"no resource {request.scope['path']!r}, see /docs for those that exist"
         return error_response(ErrorCode.NOT_FOUND, message)
     if status == 405:
-        message = f"method {request.method} is not allowed for {request.url.path!r}"
+        message = f"method {request.method} is not allowed for {request.scope['path']!r}"
         response = error_response(ErrorCode.METHOD_NOT_ALLOWED, message)
         response.headers.update(error.headers or {})
         return response
     code = ErrorCode.UPLOAD_TOO_BIG if status == 413 else ErrorCode.INVALID_REQUEST
-    return error_response(code, str(error.detail), status)
+    # A body that cannot be read at all is no other error than one that cannot be understood.
+    return error_response(code, str(error.detail), code.status if status == 400 else status)
 
 
 async def _nobody(request: Request, error: Exception) -> Response:

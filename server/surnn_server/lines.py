@@ -16,7 +16,7 @@ from surnn import ChunkResult, Event, Sparsity
 from surnn.engine import Session, StreamConfig
 from surnn.snapshot import Snapshot
 from surnn_server.codes import ErrorCode
-from surnn_server.saved import Checkpointed, Suspended
+from surnn_server.saved import Checkpointed, NotReplaced, Replaced, Suspended
 from surnn_server.scheduling import Priority
 
 __all__ = [
@@ -45,9 +45,9 @@ __all__ = [
 # Items: from the loop to the worker, in the order in which the client sent them.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Data:
-    """Samples as they arrived."""
+    """Samples as they arrived. Not frozen, because there are so many."""
 
     payload: memoryview
     arrived: float
@@ -59,6 +59,8 @@ class MarkAt:
     """Say when everything before this is done."""
 
     id: str
+    save: bool = False
+    """And what the session remembers then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,9 @@ class Opened:
     """The session has a slot."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Computed:
-    """Frames were computed."""
+    """Frames were computed. Not frozen, because there are so many."""
 
     result: ChunkResult
     position: int
@@ -113,6 +115,8 @@ class Marked:
     """Everything before the marker is done."""
 
     id: str
+    saved: Checkpointed | None = None
+    """The session as it stands, if that was asked for and could be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,8 @@ Output = (
     | Marked
     | Flushed
     | Checkpointed
+    | Replaced
+    | NotReplaced
     | Suspended
     | Ended
     | Failed
@@ -211,6 +217,8 @@ class Line:
         """Nobody waits for outputs any more."""
         self.checkpoint_asked = False
         """A checkpoint is wanted now; the worker takes the wish back when it has one."""
+        self.replacements: deque[Snapshot] = deque()
+        """States to go on from instead of its own; the worker takes them from the front."""
         self.suspending = False
         """Take in nothing more: save the session and free its slot."""
         self.accepted_bytes = 0
@@ -225,9 +233,13 @@ class Line:
         self.session: Session | None = None
         self.saved_position = 0
         """Of the newest checkpoint."""
-        self.pushed_bytes = 0
-        self.pushed_frames = 0
-        """Frames that the session had all data of so far."""
+        self.turn_bytes = 0
+        """Taken in by one turn at most."""
+        self.pushed = (0, 0)
+        """Bytes that the session took in so far, and the frames that it had all data of.
+
+        One value, so that the loop never sees bytes gone whose frames are not counted yet.
+        """
         self.dropped = 0
         self.end_arrived = 0.0
         self.checkpoint_at = (0.0, 0)
@@ -240,13 +252,16 @@ class Line:
 
     @property
     def saving(self) -> bool:
-        """Is a checkpoint to be taken as soon as no frame waits?"""
-        return self.checkpoint_due or self.checkpoint_asked
+        """Is a checkpoint to be taken, or put in place, as soon as no frame waits?"""
+        return self.checkpoint_due or self.checkpoint_asked or bool(self.replacements)
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes that have not reached the session."""
-        return self.accepted_bytes - self.dropped_bytes - self.pushed_bytes
+    def waiting(self, frame_bytes: float) -> float:
+        """Bytes that were not computed yet, in the inbox or as frames of so many bytes each."""
+        size, frames = self.pushed
+        # Read second: a session that opens in between has all that counts still to come.
+        session = self.session
+        computing = 0 if session is None else max(0, frames - session.frames)
+        return self.accepted_bytes - self.dropped_bytes - size + computing * frame_bytes
 
     def take(self, item: Item, rest: Item | None = None) -> bool:
         """Take the item from the front of the inbox, unless it was dropped meanwhile.
@@ -259,10 +274,6 @@ class Line:
             self.inbox.popleft()
             if rest is not None:
                 self.inbox.appendleft(rest)
-            if isinstance(item, Data):
-                left = len(rest.payload) if isinstance(rest, Data) else 0
-                # Counted first: the loop may see these bytes as taken too early, never twice.
-                self.pushed_bytes += len(item.payload) - left
             return True
 
     def drop_oldest(self, size: int) -> int:
@@ -286,9 +297,3 @@ class Line:
             self.inbox.extendleft(reversed(kept))
             self.dropped_bytes += dropped
         return dropped
-
-    @property
-    def waiting_frames(self) -> int:
-        """Frames in the session, or in the runtime, that have not been computed."""
-        session = self.session
-        return 0 if session is None else max(0, self.pushed_frames - session.frames)

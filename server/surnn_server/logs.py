@@ -9,7 +9,7 @@ import orjson
 
 from surnn_server.settings import LogFormat, Settings
 
-__all__ = ["JsonFormatter", "set_up_logs"]
+__all__ = ["JsonFormatter", "TextFormatter", "set_up_logs", "without_addresses"]
 
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 # What every record has; anything else was given by whoever logs.
@@ -18,6 +18,22 @@ _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",
     "color_message",
 }
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_CONTROLS |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+class TextFormatter(logging.Formatter):
+    """One line for each message, whatever a client has put into it."""
+
+    def __init__(self) -> None:
+        super().__init__(_TEXT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line, without what follows from an exception."""
+        # Line breaks would forge lines, and escapes reach the terminal of whoever reads.
+        return super().formatMessage(record).translate(_CONTROLS)
 
 
 class JsonFormatter(logging.Formatter):
@@ -43,8 +59,15 @@ def set_up_logs(settings: Settings) -> None:
     """Log to standard error, as the settings say. Does nothing where logging was set up already."""
     handler = logging.StreamHandler()
     is_json = settings.log_format is LogFormat.JSON
-    handler.setFormatter(JsonFormatter() if is_json else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if is_json else TextFormatter())
     logging.basicConfig(level=settings.log_level.value.upper(), handlers=[handler])
+    # A warning for every odd byte of a form would let any client fill the disk with logs.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+def without_addresses(record: logging.LogRecord) -> bool:
+    """A filter for uvicorn's log: it tells the address of every WebSocket, with its token."""
+    return not str(record.msg).startswith('%s - "WebSocket %s"')
 
 
 def _encodable(fields: dict[str, object]) -> dict[str, object]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from surnn import ChunkResult, ModelSpec
+from surnn.types import open_rates
 from surnn_server.codes import ErrorCode
+from surnn_server.histograms import BatchHistogram, Distribution
 
-__all__ = ["Latency", "Metrics", "ModelMetrics"]
+__all__ = ["Latency", "Metrics", "ModelMetrics", "version_labels"]
 
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -29,11 +33,14 @@ class Metrics:
         self.ended = Counter(
             "surnn_sessions_ended", "Streams that ended", ["model", "reason"], registry=r
         )
+        self.unstarted = Gauge(
+            "surnn_connections_unstarted", "Connections that have not sent start", registry=r
+        )
         self.rejected = Counter(
             "surnn_sessions_rejected", "Streams that were refused", ["code"], registry=r
         )
         self.errors = Counter("surnn_errors", "Errors sent to clients", ["code"], registry=r)
-        self.latency = Histogram(
+        self.latency = BatchHistogram(
             "surnn_latency_seconds",
             "Arrival of data to the sending of its result",
             ["model"],
@@ -42,13 +49,13 @@ class Metrics:
         )
         self.slots = Gauge("surnn_slots_used", "State slots in use", ["model"], registry=r)
         self.capacity = Gauge("surnn_slots", "State slots", ["model"], registry=r)
-        self.batch = Histogram(
+        self.batch = BatchHistogram(
             "surnn_batch_size", "Streams in a call", ["model"], buckets=_BATCH, registry=r
         )
-        self.step = Histogram(
+        self.step = BatchHistogram(
             "surnn_step_seconds", "Time of a call", ["model"], buckets=_SECONDS, registry=r
         )
-        self.queue = Histogram(
+        self.queue = BatchHistogram(
             "surnn_queue_seconds",
             "Arrival of data to its call",
             ["model"],
@@ -65,17 +72,11 @@ class Metrics:
             ["model"],
             registry=r,
         )
-        self.open_rate = Histogram(
+        self.open_rate = BatchHistogram(
             "surnn_open_rate",
             "Share of open switches in a result",
             ["model", "layer"],
             buckets=_RATES,
-            registry=r,
-        )
-        self.cell = Gauge(
-            "surnn_layer_info",
-            "1 for the cell of each layer",
-            ["model", "layer", "cell"],
             registry=r,
         )
         self.late = Counter(
@@ -94,7 +95,10 @@ class Metrics:
             "surnn_admitting", "1: new streams may come, 0: too much load", ["model"], registry=r
         )
         self.version = Gauge(
-            "surnn_model_info", "1 for each version in use", ["model", "version"], registry=r
+            "surnn_model_info",
+            "1 for each version in use, with the cells of its layers",
+            ["model", "version", "cells"],
+            registry=r,
         )
         self.reloads = Counter(
             "surnn_model_loads", "Models taken from the models folder", ["outcome"], registry=r
@@ -134,16 +138,21 @@ class Metrics:
 class Latency:
     """From data to result; what takes too long is counted."""
 
-    def __init__(self, seconds: Histogram, late: Counter, late_after_s: float) -> None:
+    def __init__(self, seconds: Distribution, late: Counter, late_after_s: float) -> None:
         self._seconds = seconds
         self._late = late
         self._late_after_s = late_after_s
 
     def observe(self, seconds: float) -> None:
         """A result was sent."""
-        self._seconds.observe(seconds)
+        self._seconds.observe((seconds,))
         if seconds > self._late_after_s:
             self._late.inc()
+
+
+def version_labels(spec: ModelSpec) -> tuple[str, str, str]:
+    """The labels of `Metrics.version`."""
+    return spec.name, spec.version, ",".join(layer.cell.value for layer in spec.layers)
 
 
 class ModelMetrics:
@@ -170,19 +179,25 @@ class ModelMetrics:
             metrics.open_rate.labels(name, str(layer)) for layer in range(len(spec.layers))
         ]
 
-        for index, layer in enumerate(spec.layers):
-            metrics.cell.labels(name, str(index), layer.cell.value).set(1)
-
     def batch(self, sessions: int, seconds: float) -> None:
         """A runtime call was made."""
-        self._batch.observe(sessions)
-        self._step.observe(seconds)
+        self._batch.observe((sessions,))
+        self._step.observe((seconds,))
 
-    def computed(self, result: ChunkResult, queue_s: float) -> None:
-        """A session got a result."""
+    def computed(self, results: Sequence[ChunkResult], queue_s: Iterable[float]) -> None:
+        """Sessions got results; their data had waited so long."""
+        if not results:
+            return
         self._queue.observe(queue_s)
-        self._frames.inc(result.frames)
-        self._updates.inc(result.sparsity.updates)
-        self._skipped.inc(result.sparsity.skipped)
-        for histogram, rate in zip(self._open_rate, result.sparsity.open_rate, strict=True):
-            histogram.observe(rate)
+        frames = updates = possible = 0
+        rates = []
+        for result in results:
+            frames += len(result.probs)
+            updates += sum(result.updates)
+            possible += sum(result.hidden) * result.computed
+            rates.append(open_rates(result.updates, result.hidden, result.computed))
+        self._frames.inc(frames)
+        self._updates.inc(updates)
+        self._skipped.inc(possible - updates)
+        for distribution, layer in zip(self._open_rate, zip(*rates, strict=True), strict=True):
+            distribution.observe(layer)

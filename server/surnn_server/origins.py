@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from surnn_server.codes import ErrorCode, Refusal
 
-__all__ = ["check_origin", "is_loopback"]
+__all__ = ["check_host", "check_origin", "is_loopback"]
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -38,6 +38,28 @@ def check_origin(
         ErrorCode.ORIGIN_REFUSED,
         f"origin is {origin[:80]!r}, expected the server's own or one of SURNN_ALLOWED_ORIGINS",
     )
+
+
+def check_host(host: str | None, allowed: Sequence[str]) -> None:
+    """Raises `Refusal` for a request that came to a server of this machine by a foreign name.
+
+    A web page can let its own name lead to this machine (DNS rebinding), and would then read
+    whatever an open server says: browsers send no origin with what looks like their own site.
+
+    Args:
+        host: the `Host` header; browsers always send one.
+        allowed: origins of which the names are known to be ours, `*` for any.
+    """
+    if host is None or "*" in allowed:
+        return
+    place = _place(f"http://{host}")
+    names = {named[0] for item in allowed if (named := _place(item)) is not None}
+    if place is None or not (is_loopback(place[0]) or place[0] in names):
+        raise Refusal(
+            ErrorCode.ORIGIN_REFUSED,
+            f"host is {host[:80]!r}, expected a name of this machine or one of "
+            "SURNN_ALLOWED_ORIGINS, because anyone may use this server",
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from surnn.snapshot import Snapshot
 from surnn_server.auth import Principal
-from surnn_server.messages import Start
-from surnn_server.resumption import resumption
 from surnn_server.service import Service
 from surnn_server.worker import Worker
 
@@ -17,17 +16,25 @@ __all__ = ["Place"]
 class Place:
     """Holds what a session takes from its model, its client's quota and the metrics.
 
-    Raises `Refusal` when there is none for what `start` asks.
+    Args:
+        service: admits it.
+        principal: whose session it is.
+        model: name of a served model.
+        snapshot: where the session goes on; None: it begins.
+
+    Raises `Refusal` when there is none.
     """
 
-    def __init__(self, service: Service, principal: Principal, start: Start) -> None:
-        service.check_accepting()
-        resumed = resumption(start, service.sealer, service.fingerprints)
-        model = resumed.model if resumed else start.model
+    def __init__(
+        self,
+        service: Service,
+        principal: Principal,
+        model: str,
+        snapshot: Snapshot | None = None,
+    ) -> None:
         principal.require_model(model)
         self.worker: Worker = service.admit(model)
-        self.snapshot = resumed.snapshot if resumed else None
-        """Where the session goes on; None: it begins."""
+        self.snapshot = snapshot
         self._metrics = service.metrics
         with ExitStack() as given:
             given.callback(service.leave)

@@ -100,6 +100,15 @@ class Quota:
             if self._audio:
                 self._audio.take(seconds, float("-inf"))
 
+    def check_jobs(self, running: int) -> None:
+        """May one more job come beside so many? Raises `Refusal`."""
+        limit = self.limits.max_jobs
+        if limit and running >= limit:
+            raise Refusal(
+                ErrorCode.QUOTA_EXCEEDED,
+                f"{running} jobs of this key wait or run, expected at most {limit}",
+            )
+
     def enter(self) -> None:
         """A session begins; give its place back with `leave`. Raises `Refusal`."""
         with self._lock:

@@ -17,6 +17,7 @@ from surnn.engine import StreamConfig
 from surnn.snapshot import StreamState
 from surnn_server.codes import ErrorCode
 from surnn_server.lines import Checkpointed
+from surnn_server.saved import Replaced
 from surnn_server.settings import Settings
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "event",
     "marker",
     "ready",
+    "replaced",
     "sparsity",
     "warning",
 ]
@@ -36,10 +38,10 @@ PROTOCOL_VERSION = 1
 Reply = dict[str, Any]
 
 
-def encode(reply: Reply, seq: int) -> str:
+def encode(reply: Reply, seq: int) -> bytes:
     """The text frame of a message, numbered."""
     reply["seq"] = seq
-    return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def ready(
@@ -122,6 +124,17 @@ def checkpoint(item: Checkpointed) -> Reply:
         "events": item.events,
         "token": item.token,
     }
+
+
+def replaced(item: Replaced) -> list[Reply]:
+    """The session stands elsewhere from here on: somebody has put another state in its place."""
+    saved = item.checkpoint
+    note = warning(
+        "state_replaced",
+        f"sample {saved.position} comes next instead of sample {item.position}: the state of the "
+        "stream was replaced",
+    )
+    return [checkpoint(saved) | {"replaced_position": item.position}, note]
 
 
 def error(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from surnn import ChunkResult, Event, ModelSpec, Sparsity
+from surnn import ChunkResult, Event, ModelSpec
+from surnn.types import open_rates
 from surnn_server import replies
 from surnn_server.lines import Computed, Ended
 from surnn_server.messages import Report
@@ -43,10 +45,13 @@ class Reporter:
         self._spec = spec
         self._rate = sample_rate
         self._report = report
+        # A model's spec works these out anew whenever it is asked.
+        self._labels, self._neurons = spec.labels, spec.neurons
+        self._hop, self._model_rate = spec.hop, spec.sample_rate
         self._least_frames = max(1, math.ceil(interval_ms / 1000 * spec.frame_rate - 1e-9))
         self._merged: list[Computed] = []
         self._merged_frames = 0
-        self._open_rate: tuple[float, ...] = (0.0,) * len(spec.layers)
+        self._open_rate: Sequence[float] = [0.0] * len(spec.layers)
         self._compute_ms = 0.0
         self._reported_frames = reported_frames
         self.events = events
@@ -56,13 +61,15 @@ class Reporter:
         """Frames were computed: their events, and a chunk when it is due."""
         result = item.result
         self._compute_ms += result.compute_ms
-        self._open_rate = result.sparsity.open_rate
+        self._open_rate = _rates(result)
         messages = [self._event(event, item.arrived, now) for event in result.events]
         if self._report is not Report.EVENTS and (fresh := self._fresh(item)):
-            self._merged.append(fresh)
             self._merged_frames += fresh.result.frames
             if self._merged_frames >= self._least_frames:
+                self._merged.append(fresh)
                 messages += self.flush()
+            else:
+                self._merged.append(replace(fresh, result=owned(fresh.result)))
         return messages
 
     def flush(self) -> list[Reply]:
@@ -71,6 +78,12 @@ class Reporter:
             return []  # nothing yet, or only frames that wait for the model's lookahead
         items, self._merged, self._merged_frames = self._merged, [], 0
         return [self._chunk(items)]
+
+    def moved(self, events: int) -> list[Reply]:
+        """The session stands elsewhere, after so many events: the chunk that was being merged."""
+        messages = self.flush()
+        self.events, self._reported_frames = events, 0
+        return messages
 
     def ended(self, item: Ended, now: float) -> list[Reply]:
         """The stream is complete: what is left of it, and the summary."""
@@ -124,76 +137,89 @@ class Reporter:
         )
 
     def _chunk(self, items: list[Computed]) -> Reply:
-        results = [item.result for item in items]
-        first, last = results[0], results[-1]
-        single = len(results) == 1
-        probs = first.probs if single else np.concatenate([r.probs for r in results])
-        frames = len(probs)
-        rates = first.open_rates
-        if single:
-            open_rate = first.sparsity.open_rate
+        newest = items[-1]
+        result, queue_ms, batch = newest.result, newest.queue_ms, newest.batch
+        if len(items) == 1:
+            rates = _rates(result)
         else:
-            rates = np.concatenate([r.open_rates for r in results])
-            open_rate = tuple(rates.mean(axis=0, dtype=np.float64).tolist())
-        sparsity = replies.sparsity(
-            open_rate,
-            updates=sum(r.sparsity.updates for r in results),
-            possible=sum(r.sparsity.possible for r in results),
-        )
-        labels = self._spec.labels
+            result = joined([item.result for item in items])
+            rates = result.open_rates.mean(axis=0, dtype=np.float64).tolist()
+            queue_ms = max([item.queue_ms for item in items])
+            batch = max([item.batch for item in items])
+        frames, first, labels = result.frames, result.first_frame, self._labels
+        sparsity = replies.sparsity(rates, sum(result.updates), self._neurons * result.computed)
         if self._report is Report.FRAME:
-            columns = np.ascontiguousarray(probs.T)
+            columns = np.ascontiguousarray(result.probs.T)
             by_label: Reply = dict(zip(labels, columns, strict=True))
-            sparsity["frames"] = list(np.ascontiguousarray(rates.T))
+            sparsity["frames"] = list(np.ascontiguousarray(result.open_rates.T))
         else:
-            mean = np.add.reduce(probs) / np.float32(frames)
-            peak = np.maximum.reduce(probs)
-            by_label = {label: {"mean": mean[i], "max": peak[i]} for i, label in enumerate(labels)}
-        compute_ms = sum(r.compute_ms for r in results)
+            summary = zip(labels, result.mean_probs, result.peak_probs, strict=True)
+            by_label = {label: {"mean": mean, "max": peak} for label, mean, peak in summary}
         return {
             "type": "chunk",
             "seq": 0,
-            "start": first.start,
-            "end": last.end,
-            "first_sample": self._sample(first.first_frame),
+            "start": result.start,
+            "end": result.end,
+            "first_sample": self._sample(first),
             # The last frame of a stream is filled up with zeros that the client never sent.
-            "end_sample": min(self._sample(first.first_frame + frames), items[-1].position),
+            "end_sample": min(self._sample(first + frames), newest.position),
             "frames": frames,
             "probs": by_label,
             "sparsity": sparsity,
             "cost": {
-                "compute_ms": round(compute_ms, 4),
-                "queue_ms": round(max(item.queue_ms for item in items), 4),
-                "batch": max(item.batch for item in items),
-                "realtime_factor": _realtime_factor(last.end - first.start, compute_ms),
+                "compute_ms": round(result.compute_ms, 4),
+                "queue_ms": round(queue_ms, 4),
+                "batch": batch,
+                "realtime_factor": _realtime_factor(result.end - result.start, result.compute_ms),
             },
         }
 
     def _sample(self, frame: int) -> int:
         """The sample of the client's stream at which a frame starts."""
-        return frame * self._spec.hop * self._rate // self._spec.sample_rate
+        return frame * self._hop * self._rate // self._model_rate
 
 
 def _realtime_factor(seconds: float, compute_ms: float) -> float:
     return round(seconds * 1000.0 / max(compute_ms, 1e-6), 3)
 
 
+def _rates(result: ChunkResult) -> Sequence[float]:
+    return open_rates(result.updates, result.hidden, result.computed)
+
+
+def joined(results: list[ChunkResult]) -> ChunkResult:
+    """Consecutive results as one."""
+    first, last = results[0], results[-1]
+    return replace(
+        first,
+        end=last.end,
+        probs=np.concatenate([r.probs for r in results]),
+        opened=np.concatenate([r.opened for r in results]),
+        updates=tuple(sum(n) for n in zip(*[r.updates for r in results], strict=True)),
+        computed=sum(r.computed for r in results),
+        events=tuple(event for r in results for event in r.events),
+        compute_ms=sum(r.compute_ms for r in results),
+        summary=None,
+    )
+
+
+def owned(result: ChunkResult) -> ChunkResult:
+    """The result without what it shares with the rest of its batch, which would stay with it."""
+    return replace(result, probs=result.probs.copy(), opened=result.opened.copy(), summary=None)
+
+
 def tail(result: ChunkResult, skip: int, spec: ModelSpec) -> ChunkResult:
     """The result without its first frames, as if it had been computed alone."""
-    rates = result.open_rates[skip:]
-    hidden = np.array([layer.hidden for layer in spec.layers])
-    updates = np.rint(rates * hidden).sum(axis=0, dtype=np.float64)
-    frames, first = len(rates), result.first_frame + skip
+    opened = result.opened[skip:]
+    frames, first = len(opened), result.first_frame + skip
     return replace(
         result,
         start=first / spec.frame_rate,
         first_frame=first,
         probs=result.probs[skip:],
-        open_rates=rates,
-        sparsity=Sparsity(
-            open_rate=tuple((updates / (hidden * frames)).tolist()),
-            updates=int(updates.sum()),
-            possible=spec.neurons * frames,
-        ),
+        opened=opened,
+        updates=tuple(int(n) for n in opened.sum(axis=0, dtype=np.float64)),
+        computed=frames,
         compute_ms=result.compute_ms * frames / result.frames,
+        summary=None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Checkpointed", "Suspended"]
+__all__ = ["Checkpointed", "NotReplaced", "Replaced", "Suspended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,22 @@ class Checkpointed:
     frames: int
     """Reported so far."""
     events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The session stands elsewhere from here on."""
+
+    checkpoint: Checkpointed
+    position: int
+    """Where it stood before."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotReplaced:
+    """The state does not fit: the session goes on as it was."""
+
+    message: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,18 @@ T = TypeVar("T")
 class Priority(StrEnum):
     """How long a stream can wait for its turn while others cannot."""
 
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
+    LOW = "low", 1.0
+    NORMAL = "normal", 0.1
+    HIGH = "high", 0.0
 
-    @property
-    def slack_s(self) -> float:
-        """Seconds from having work to the deadline of the turn."""
-        return _SLACK[self]
+    slack_s: float
+    """Seconds from having work to the deadline of the turn."""
 
-
-_SLACK = {Priority.HIGH: 0.0, Priority.NORMAL: 0.1, Priority.LOW: 1.0}
+    def __new__(cls, value: str, slack_s: float) -> Priority:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.slack_s = slack_s
+        return member
 
 
 class RunQueue(Generic[T]):

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from surnn_server.app import create_app
 from surnn_server.dependencies import service_of
-from surnn_server.logs import set_up_logs
+from surnn_server.heads import http_protocol
+from surnn_server.logs import set_up_logs, without_addresses
 from surnn_server.origins import is_loopback
 from surnn_server.service import load_models
 from surnn_server.settings import Settings
@@ -54,10 +55,12 @@ def exposure(settings: Settings) -> list[str]:
 
 def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
     """A uvicorn server set up for streams."""
+    logging.getLogger("uvicorn.error").addFilter(without_addresses)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
+        http=http_protocol(settings.head_timeout_s),
         ws=StreamProtocol,
         # PCM hardly compresses, and a compressor holds 50 KB for every connection.
         ws_per_message_deflate=False,

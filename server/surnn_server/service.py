@@ -13,7 +13,8 @@ from typing import Protocol
 from surnn import Model, installed, load
 from surnn_server.auth import Authenticator
 from surnn_server.codes import ErrorCode, Refusal
-from surnn_server.metrics import Metrics, ModelMetrics
+from surnn_server.lobby import Lobby
+from surnn_server.metrics import Metrics, ModelMetrics, version_labels
 from surnn_server.reloading import ModelFolder
 from surnn_server.scheduling import LoadGate
 from surnn_server.scoring import ScoreJobs
@@ -66,6 +67,7 @@ class Service:
         self._retired: list[Worker] = []
         self.connections: set[Stoppable] = set()
         """Every open connection; not all of them have a session."""
+        self.lobby = Lobby(settings.max_unstarted, self.metrics.unstarted.set)
         self._given = models is not None
         self._sessions = 0
         self._empty = asyncio.Event()
@@ -146,7 +148,7 @@ class Service:
         self.metrics.admitting.labels(spec.name).set_function(
             lambda: float(gate.look(time.perf_counter()))
         )
-        self.metrics.version.labels(spec.name, spec.version).set(1)
+        self.metrics.version.labels(*version_labels(spec)).set(1)
         if old is not None:
             self._retired.append(old)
             self._spawn(self._retire(old))
@@ -159,9 +161,10 @@ class Service:
         await worker.stop()
         self._retired.remove(worker)
         spec = worker.spec
+        labels = version_labels(spec)
         in_use = [self.workers[spec.name], *self._retired]
-        if all(w.spec.version != spec.version for w in in_use):
-            self.metrics.version.remove(spec.name, spec.version)
+        if all(version_labels(w.spec) != labels for w in in_use):
+            self.metrics.version.remove(*labels)
         log.info("%s version %s is no longer in use", spec.name, spec.version)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -224,6 +227,8 @@ class Service:
                 retry_after=_RETRY_AFTER_S,
             )
         worker = self.workers[name]
+        if not worker.alive:
+            raise Refusal(ErrorCode.INTERNAL, "the model's worker is dead, expected it at work")
         if not worker.gate.look(time.perf_counter()):
             raise Refusal(
                 ErrorCode.AT_CAPACITY,

@@ -32,6 +32,7 @@ from surnn_server.messages import Overflow, Start
 from surnn_server.opening import checkpoint_interval, stream_config
 from surnn_server.replies import Reply, warning
 from surnn_server.reports import Reporter
+from surnn_server.saved import NotReplaced, Replaced
 from surnn_server.settings import Settings
 from surnn_server.worker import Worker
 
@@ -101,6 +102,7 @@ class StreamSession:
             checkpoint_interval_s=self.checkpoint_interval_s,
         )
         self._waiters: list[asyncio.Future[Checkpointed]] = []
+        self._replacing: deque[asyncio.Future[Checkpointed]] = deque()
         bytes_per_second = sample_rate * channels * config.encoding.width
         self._bytes_per_second = bytes_per_second
         self._frame_bytes = bytes_per_second / spec.frame_rate
@@ -117,7 +119,7 @@ class StreamSession:
     @property
     def waiting(self) -> float:
         """Bytes that were not computed yet."""
-        return self._line.waiting_bytes + self._line.waiting_frames * self._frame_bytes
+        return self._line.waiting(self._frame_bytes)
 
     @property
     def blocked(self) -> bool:
@@ -191,12 +193,27 @@ class StreamSession:
         self._worker.checkpoint(self._line)
         return await waiter
 
+    async def replace(self, snapshot: Snapshot) -> Checkpointed:
+        """Go on from another state of this model and format, which the client is told.
+
+        Raises `Refusal` when it does not fit, or the session ends before.
+        """
+        waiter: asyncio.Future[Checkpointed] = asyncio.get_running_loop().create_future()
+        self._replacing.append(waiter)
+        self._worker.replace(self._line, snapshot)
+        return await waiter
+
     def close(self) -> None:
         """Free the slot; nothing more arrives in the outbox."""
         self._worker.close(self._line)
-        for waiter in self._waiters:
+        for waiter in (*self._waiters, *self._replacing):
             if not waiter.done():
                 waiter.set_exception(Refusal(ErrorCode.NOT_FOUND, "the session has just ended"))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the weights that compute it."""
+        return self._worker.fingerprint
 
     @property
     def length(self) -> float:
@@ -226,6 +243,9 @@ class StreamSession:
             case Checkpointed():
                 # What waits to be merged would be lost between this connection and the next.
                 return [*self._reporter.flush(), replies.checkpoint(output)]
+            case Replaced():
+                moved = self._reporter.moved(output.checkpoint.events)
+                return [*moved, *replies.replaced(output)]
             case Ended():
                 return self._reporter.ended(output, now)
             case _:
@@ -271,12 +291,24 @@ class StreamSession:
         self._worker.put(self._line, item)
 
     def _deliver(self, outputs: Sequence[Output]) -> None:
-        self._opened = self._opened or any(isinstance(item, Opened) for item in outputs)
         self.outbox.extend(outputs)
         for output in outputs:
-            if isinstance(output, Checkpointed):
+            if isinstance(output, Opened):
+                self._opened = True
+            elif isinstance(output, Checkpointed):
                 self._saved(output)
+            elif isinstance(output, Replaced | NotReplaced):
+                self._was_replaced(output)
         self._notify()
+
+    def _was_replaced(self, outcome: Replaced | NotReplaced) -> None:
+        waiter = self._replacing.popleft()
+        if waiter.done():
+            return
+        if isinstance(outcome, Replaced):
+            waiter.set_result(outcome.checkpoint)
+        else:
+            waiter.set_exception(Refusal(ErrorCode.INVALID_TOKEN, outcome.message))
 
     def _saved(self, checkpoint: Checkpointed) -> None:
         waiters, self._waiters = self._waiters, []

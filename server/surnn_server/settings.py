@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     )
     token_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
+        repr=False,
         description="Keys of stream tokens, the sealing one first, separated by commas; "
         "empty: a random one. Servers behind one address need the same",
     )
@@ -116,6 +117,12 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         default=1 << 20, ge=1024, description="Largest WebSocket message accepted"
     )
+    start_timeout_s: float = Field(
+        default=10.0, ge=0, description="Wait for `start` on a new WebSocket; 0: no limit"
+    )
+    max_unstarted: int = Field(
+        default=1024, ge=1, description="WebSockets that have not sent `start` yet"
+    )
     max_buffered_seconds: float = Field(
         default=30.0, gt=0, description="Stream time that may wait unprocessed in one session"
     )
@@ -164,6 +171,17 @@ class Settings(BaseSettings):
 
     max_upload_bytes: int = Field(
         default=512 << 20, ge=1024, description="Largest request body that /v1/score accepts"
+    )
+    upload_grace_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="Wait for a request body that is allowed in any case; 0: no limit",
+    )
+    min_upload_rate: float = Field(
+        default=8192.0, gt=0, description="Bytes a second beyond which a body has more time"
+    )
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, description="Wait for the head of an HTTP request"
     )
     max_upload_files: int = Field(
         default=1000, ge=1, description="Files in one request to /v1/score"

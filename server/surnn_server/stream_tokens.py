@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from surnn import InvalidConfig
 from surnn_server.codes import ErrorCode, Refusal
+from surnn_server.tokens import canonical
 
 __all__ = ["Grant", "StreamTokens"]
 
@@ -62,10 +63,11 @@ class StreamTokens:
         """What the token allows. Raises `Refusal`."""
         if len(token) > _MAX_CHARS:
             raise self._refusal("is too long")
+        if not canonical(token):
+            raise self._refusal("is not what a server wrote, or was changed since")
         try:
             grant = Grant.model_validate_json(self._fernet.decrypt(token.encode()))
-        # Lone surrogates come with the Unicode error: a query may hold anything.
-        except (InvalidToken, ValidationError, UnicodeEncodeError):
+        except (InvalidToken, ValidationError):
             raise self._refusal("was not made by this server, or was changed since") from None
         age = self._clock() - grant.expires
         if age >= 0:

@@ -12,6 +12,7 @@ __all__ = ["Timer", "Timers"]
 class Timer(Enum):
     """What a connection waits for."""
 
+    START = auto()
     IDLE = auto()
     DURATION = auto()
     LAST_MESSAGES = auto()
@@ -30,6 +31,11 @@ class Timers:
         if timer in self._calls:
             self._calls[timer].cancel()
         self._calls[timer] = self._loop.call_later(seconds, action)
+
+    def stop(self, timer: Timer) -> None:
+        """Do not call for this one."""
+        if timer in self._calls:
+            self._calls.pop(timer).cancel()
 
     def cancel(self) -> None:
         """Call nothing any more."""

@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from surnn.errors import InvalidConfig, InvalidInput, InvalidSnapshot
 from surnn.snapshot import Snapshot, pack, unpack
 
-__all__ = ["BadToken", "ExpiredToken", "TokenSealer", "new_key"]
+__all__ = ["BadToken", "ExpiredToken", "TokenSealer", "canonical", "new_key"]
 
 _MAX_CHARS = 200_000
 
@@ -71,7 +71,7 @@ class TokenSealer:
         """
         if len(token) > _MAX_CHARS:
             raise BadToken(f"token has {len(token)} characters, expected at most {_MAX_CHARS}")
-        if not _canonical(token):
+        if not canonical(token):
             raise BadToken("token is not what a server wrote, or was changed since")
         try:
             data = self._fernet.decrypt(token)
@@ -86,7 +86,7 @@ class TokenSealer:
         return unpack(data)
 
 
-def _canonical(token: str) -> bool:
+def canonical(token: str) -> bool:
     """Is this the one way to write these bytes?
 
     Decoders pass over characters that are not base64 and bits that fill up the last one, so that

@@ -8,7 +8,7 @@ from surnn import ChunkResult, SurnnError
 from surnn.engine import Engine, Session
 from surnn.errors import InvalidInput, InvalidSnapshot
 from surnn_server.checkpoints import Checkpoints
-from surnn_server.codes import ErrorCode, code_of
+from surnn_server.codes import ErrorCode, clipped, code_of
 from surnn_server.lines import (
     Computed,
     Data,
@@ -48,6 +48,7 @@ class Turns:
             if line.state is LineState.NEW:
                 line.session = self._open(line)
                 line.state = LineState.OPEN
+                line.turn_bytes = self._turn_bytes(line.session)
                 self.checkpoints.opened(line, line.session)
                 outputs.append(Opened())
             if line.session is not None:
@@ -68,11 +69,14 @@ class Turns:
         queue_s = began - arrived
         outputs.append(Computed(result, position, arrived, queue_s * 1000.0, batch))
         self.checkpoints.check(line, session)
-        self.advance(line, outputs, take_data=False)
+        if line.inbox or line.state is LineState.ENDING:
+            self.advance(line, outputs, take_data=False)
         return queue_s
 
     def save(self, line: Line, outputs: list[Output]) -> None:
         """After a round: save the session, if that is due."""
+        if not (line.saving or line.suspending):
+            return
         try:
             if self.checkpoints.visit(line, outputs):
                 self.release(line)
@@ -82,7 +86,7 @@ class Turns:
     def fail(self, line: Line, outputs: list[Output], error: Exception) -> None:
         """End the session with an error."""
         if isinstance(error, SurnnError) and (code := code_of(error)) is not ErrorCode.INTERNAL:
-            outputs.append(Failed(code, str(error)))
+            outputs.append(Failed(code, clipped(str(error))))
         else:
             log.error("session failed", exc_info=error, extra={"session": line.id})
             outputs.append(FAULT)
@@ -110,8 +114,9 @@ class Turns:
     def _take_items(
         self, line: Line, session: Session, outputs: list[Output], take_data: bool
     ) -> None:
-        while line.state is LineState.OPEN and line.inbox and not line.suspending:
-            item = line.inbox[0]
+        inbox = line.inbox
+        while inbox and line.state is LineState.OPEN and not line.suspending:
+            item = inbox[0]
             if isinstance(item, Data):
                 if not take_data or session.ready >= self.max_frames:
                     return
@@ -130,8 +135,11 @@ class Turns:
                 line.state = LineState.ENDING
             elif isinstance(item, Gap):
                 outputs.append(self._skip(line, session, item))
+            elif isinstance(item, MarkAt):
+                saved = self.checkpoints.take(line, session) if item.save else None
+                outputs.append(Marked(item.id, saved))
             else:
-                outputs.append(Marked(item.id) if isinstance(item, MarkAt) else Flushed())
+                outputs.append(Flushed())
 
     def _skip(self, line: Line, session: Session, item: Gap) -> Skipped:
         """Pass over dropped samples."""
@@ -145,15 +153,20 @@ class Turns:
 
     def _push(self, line: Line, session: Session, item: Data) -> None:
         """Take in one turn's worth of the item; the rest stays at the head of the inbox."""
-        # Decoding and resampling a long message takes time that other sessions wait for.
+        payload, step = item.payload, line.turn_bytes
+        if len(payload) <= step:
+            if line.take(item):
+                session.push(payload)
+                _note_arrival(line, session, item.arrived, len(payload))
+        elif line.take(item, Data(payload[step:], item.arrived)):
+            # Decoding and resampling a long message takes time that other sessions wait for.
+            session.push(payload[:step])
+            _note_arrival(line, session, item.arrived, step)
+
+    def _turn_bytes(self, session: Session) -> int:
         ingest, spec = session.ingest, session.spec
         samples = max(1, self.max_frames * spec.hop * ingest.sample_rate // spec.sample_rate)
-        step = samples * ingest.encoding.width * ingest.channels
-        part, rest = item.payload[:step], item.payload[step:]
-        if not line.take(item, Data(rest, item.arrived) if rest else None):
-            return
-        session.push(part)
-        _note_arrival(line, session, item.arrived)
+        return samples * ingest.encoding.width * ingest.channels
 
     def _end(self, line: Line, session: Session, outputs: list[Output]) -> None:
         outputs.append(
@@ -169,11 +182,12 @@ class Turns:
         self.release(line)
 
 
-def _note_arrival(line: Line, session: Session, arrived: float) -> None:
-    """Remember which data completed the newest frames."""
+def _note_arrival(line: Line, session: Session, arrived: float, size: int = 0) -> None:
+    """Remember which data completed the newest frames; `size` bytes of it were taken in."""
     end = session.frames + session.ready
-    if end > line.pushed_frames:
-        line.pushed_frames = end
+    taken, frames = line.pushed
+    line.pushed = (taken + size, max(frames, end))
+    if end > frames:
         line.arrivals.append((end, arrived))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import PureWindowsPath
 from typing import BinaryIO
 
@@ -12,9 +12,10 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from surnn_server.codes import ErrorCode, Refusal
+from surnn_server.jobs.space import full_disk
 from surnn_server.settings import Settings
 
-__all__ = ["FIELDS", "uploads"]
+__all__ = ["FIELDS", "check_size", "uploads"]
 
 FIELDS = ("files", "file")
 """Form fields that hold files."""
@@ -33,9 +34,13 @@ async def uploads(
         )
     length = request.headers.get("content-length", "")
     if length.isdecimal():
-        _check_size(int(length), settings)
+        check_size(int(length), settings.max_upload_bytes)
     limited = Request(request.scope, _limited(request.receive, settings))
-    async with limited.form(max_files=settings.max_upload_files, max_fields=16) as form:
+    async with AsyncExitStack() as stack:
+        with full_disk("uploads"):
+            form = await stack.enter_async_context(
+                limited.form(max_files=settings.max_upload_files, max_fields=16)
+            )
         unknown = sorted({name for name in form if name not in FIELDS})
         if unknown:
             raise Refusal(
@@ -63,15 +68,15 @@ def _limited(receive: Receive, settings: Settings) -> Receive:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        _check_size(seen, settings)
+        check_size(seen, settings.max_upload_bytes)
         return message
 
     return limited
 
 
-def _check_size(size: int, settings: Settings) -> None:
-    if size > settings.max_upload_bytes:
+def check_size(size: int, limit: int) -> None:
+    """Raises `Refusal` for a body of so many bytes, or more, above the limit."""
+    if size > limit:
         raise Refusal(
-            ErrorCode.UPLOAD_TOO_BIG,
-            f"body of {size} bytes or more, expected at most {settings.max_upload_bytes}",
+            ErrorCode.UPLOAD_TOO_BIG, f"body of {size} bytes or more, expected at most {limit}"
         )

@@ -17,6 +17,7 @@ import numpy as np
 
 from surnn import ChunkResult, Model
 from surnn.engine import Engine
+from surnn.snapshot import Snapshot
 from surnn_server.batching import compute, group_by_frames
 from surnn_server.lines import Item, Line, Output
 from surnn_server.metrics import ModelMetrics
@@ -78,11 +79,13 @@ class Worker:
         self._gather_s = gather_s
         self.gate = gate or LoadGate(max_wait_s=0.0)
         self._tracer = tracer
-        self.lines = 0
+        self.lines: set[Line] = set()
         """Sessions opened and not closed, as the event loop sees it."""
         self._waited = 0.0
-        self._wake = threading.Condition()
-        # Guarded by the condition: lines with something to do; lines to be closed.
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        # Guarded by the lock: lines with something to do; lines to be closed; whether to notify.
+        self._idle = False
         self._runnable: RunQueue[Line] = RunQueue()
         self._closing: list[Line] = []
         self._thread = threading.Thread(
@@ -118,7 +121,7 @@ class Worker:
 
     def open(self, line: Line) -> None:
         """Start a session; `Opened` or `Failed` is its first output. Items may follow at once."""
-        self.lines += 1
+        self.lines.add(line)
         self._enqueue(line)
 
     def put(self, line: Line, item: Item) -> None:
@@ -129,6 +132,14 @@ class Worker:
     def checkpoint(self, line: Line) -> None:
         """Save the session soon; `Checkpointed` is among its next outputs."""
         line.checkpoint_asked = True
+        self._enqueue(line)
+
+    def replace(self, line: Line, snapshot: Snapshot) -> None:
+        """Let the session go on from another state soon, between two of its chunks.
+
+        `Replaced` or `NotReplaced` is among its next outputs.
+        """
+        line.replacements.append(snapshot)
         self._enqueue(line)
 
     def suspend(self, line: Line) -> None:
@@ -142,19 +153,20 @@ class Worker:
 
     def close(self, line: Line) -> None:
         """Forget the session: nothing is delivered from now on, its slot is free for the next."""
-        if not line.hung_up:
-            self.lines -= 1
+        self.lines.discard(line)
         line.hung_up = True
         with self._wake:
             self._closing.append(line)
             self._wake.notify()
 
     def _enqueue(self, line: Line) -> None:
-        with self._wake:
+        with self._lock:
             if not line.queued:
                 line.queued = True
                 self._runnable.push(line, line.priority, time.perf_counter())
-                self._wake.notify()
+                if self._idle:
+                    self._idle = False
+                    self._wake.notify()
 
     # The thread.
 
@@ -166,6 +178,19 @@ class Worker:
             return
         self.state = WorkerState.RUNNING
         self._call_loop(self._warm.set_result, None)
+        try:
+            self._work()
+        except BaseException:
+            # Even now nobody may wait for ever: clients go on from their checkpoints elsewhere.
+            log.critical("the worker of %s died", self.spec.name, exc_info=True)
+            self._call_loop(self._give_up)
+
+    def _give_up(self) -> None:
+        """Tell every session that nothing more comes. On the event loop."""
+        for line in list(self.lines):
+            line.deliver([FAULT])
+
+    def _work(self) -> None:
         while (lines := self._next_lines()) is not None:
             began = time.perf_counter()
             try:
@@ -216,8 +241,9 @@ class Worker:
         idle = False
         with self._wake:
             while not (self._runnable or self._closing or self.state is WorkerState.STOPPING):
-                idle = True
+                idle = self._idle = True
                 self._wake.wait()
+            self._idle = False
         return idle
 
     def _round(self, lines: Sequence[Line]) -> None:
@@ -267,14 +293,17 @@ class Worker:
         self.metrics.batch(len(group), time.perf_counter() - began)
         span.end()
         deliveries: Deliveries = []
+        done: list[ChunkResult] = []
+        waits: list[float] = []
         for line, result in zip(group, results, strict=True):
             outputs: list[Output] = []
             if isinstance(result, ChunkResult):
-                queue_s = self._turns.computed(line, outputs, result, began, len(group))
-                self.metrics.computed(result, queue_s)
+                done.append(result)
+                waits.append(self._turns.computed(line, outputs, result, began, len(group)))
             else:
                 self._turns.fail(line, outputs, result)
             deliveries.append((line, outputs))
+        self.metrics.computed(done, waits)
         return deliveries
 
     def _post(self, deliveries: Deliveries) -> None:

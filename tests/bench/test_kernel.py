@@ -79,7 +79,7 @@ def test_peers_compute_the_same_layer(peer: object) -> None:
     assert callable(peer)
     seen = np.asarray(peer(weights, x, h)()[0]).reshape(6, 2, 8)
     for b in range(2):
-        exact = reference.layer(x[b], np.ones((6, 8), np.bool_), h[b], weights)
+        (exact,) = reference.layer(x[b], np.ones((6, 8), np.bool_), (h[b],), weights)
         np.testing.assert_allclose(seen[:, b], exact, rtol=0, atol=1e-6)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -339,16 +340,17 @@ def test_leaving_a_run_early_still_allows_a_clean_end(scripted: Any) -> None:
 
 
 def test_leaving_the_block_in_the_middle_closes_the_connection(scripted: Any) -> None:
-    closed: list[int] = []
+    closed: SimpleQueue[int] = SimpleQueue()
 
     async def script(peer: Any) -> None:
         await peer.open()
         await peer.websocket.wait_closed()
-        closed.append(peer.websocket.close_code)
+        closed.put(peer.websocket.close_code)
 
     with connect(scripted(script)) as stream:
         stream.send(b"ab")
-    assert closed == [1000]
+    # The other side sees the end a moment later, in a thread of its own.
+    assert closed.get(timeout=10) == 1000
     with pytest.raises(StreamClosed, match="closed here"):
         list(stream)
 
@@ -365,3 +367,8 @@ def test_a_recording_longer_than_the_report_interval_and_the_window(
         *_, summary = stream.run(bytes(32_000) for _ in range(120))
     assert isinstance(summary, Summary)
     assert summary.seconds == 120.0
+
+
+def test_an_option_that_is_none_is_named() -> None:
+    with pytest.raises(TypeError, match=r"option 'modle', expected one of \['model', "):
+        connect("ws://localhost", modle="vad").__enter__()  # type: ignore[call-arg]

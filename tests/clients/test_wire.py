@@ -40,6 +40,7 @@ MESSAGES: list[dict[str, Any]] = [
     {"type": "warning", "seq": 4, "code": "split_sample", "message": "one byte dropped"},
     {"type": "error", "seq": 5, "code": "invalid_audio", "message": "NaN", "retryable": False},
     {"type": "checkpoint", **CHECKPOINT},
+    {"type": "checkpoint", **CHECKPOINT, "replaced_position": 12},
     {"type": "error", **BYE, **CHECKPOINT},
     {"type": "reconnected", "url": "ws://b", "reason": "draining", "attempts": 1, "position": 9},
 ]

@@ -122,7 +122,7 @@ def test_served_like_any_other_model(
         metrics = httpx.get(f"{live.url}/metrics").text
     assert cells["bmru-lru"] == ["bmru", "lru"]
     assert cells["everything"] == [cell.value for cell in Cell]
-    assert 'surnn_layer_info{cell="egru",layer="6",model="everything"} 1.0' in metrics
+    assert 'surnn_model_info{cells="bmru,lru",model="bmru-lru",version="1"} 1.0' in metrics
 
 
 def test_info_shows_cells_and_blocks(folders: dict[str, Path]) -> None:

@@ -66,7 +66,7 @@ def noise(frames: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((frames, 3)).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.lists(layers(), min_size=1, max_size=3), st.sampled_from(Head), st.integers(0, 2**31))
 def test_any_stack_equals_its_network(
     stack_spec: Make, stack: list[LayerSpec], head: Head, seed: int

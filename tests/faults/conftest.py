@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import signal
 import socket
@@ -18,49 +19,51 @@ import numpy as np
 import pytest
 
 import surnn
+from surnn.bench.machine import describe
+from surnn_cli.soak.sounds import Result, Sound, event_key, make_sound, undisturbed
 from surnn_client import Chunk, Client, ClientError, EventMessage, Reconnected, Summary
 from surnn_client.aio import connect_async
 from surnn_client.reconnect import Reconnect
 from surnn_server.tokens import new_key
 
 SESSIONS = int(os.environ.get("SURNN_FAULT_SESSIONS", "6"))
-SECONDS = float(os.environ.get("SURNN_FAULT_SECONDS", "10"))
+SECONDS = float(os.environ.get("SURNN_FAULT_SECONDS", "6"))
 KILLS = int(os.environ.get("SURNN_FAULT_KILLS", "2"))
+REPORT = os.environ.get("SURNN_FAULT_REPORT", "")
+"""File for what was tried and how it ended, as JSON."""
 TOLERANCE = 1e-5
 """Of ONNX Runtime's probabilities: their last bits depend on what shares a call.
 
 The logits of two such calls were seen to differ by 1e-7; the model here multiplies them by 8.
 """
 SPEED = 3.0
-FORMATS = [
-    (44_100, "pcm_s16le", 1, 2),
-    (16_000, "pcm_s16le", 1, 2),
-    (8_000, "mulaw", 2, 1),
-    (48_000, "pcm_f32le", 1, 4),
-]
+
+_tests: list[dict[str, object]] = []
 
 
-@dataclass(frozen=True)
-class Sound:
-    """What one session sends."""
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "tests/faults/" in report.nodeid and (report.when == "call" or not report.passed):
+        name = report.nodeid.rpartition("/")[2].replace("::", ": ")
+        _tests.append(
+            {"test": name, "outcome": report.outcome, "seconds": round(report.duration, 1)}
+        )
 
-    rate: int
-    encoding: str
-    channels: int
-    width: int
-    data: bytes
 
-    @property
-    def bytes_per_second(self) -> int:
-        return self.rate * self.channels * self.width
+def pytest_sessionfinish() -> None:
+    if REPORT:
+        result = {
+            "report": "faults",
+            "machine": describe(),
+            "settings": {"sessions": SESSIONS, "seconds": SECONDS, "kills": KILLS},
+            "tests": _tests,
+        }
+        Path(REPORT).write_text(json.dumps(result, indent=2) + "\n")
 
 
 @dataclass
-class Told:
-    """What a stream gave."""
+class Told(Result):
+    """What a stream gave, and how."""
 
-    probs: list[float] = field(default_factory=list)
-    events: list[tuple[object, ...]] = field(default_factory=list)
     reconnects: list[Reconnected] = field(default_factory=list)
     summary: Summary | None = None
 
@@ -125,41 +128,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_sound(seed: int) -> Sound:
-    """Bursts of noise of all lengths, in one of several formats."""
-    rate, encoding, channels, width = FORMATS[seed % len(FORMATS)]
-    random = np.random.default_rng(seed)
-    samples = round(rate * SECONDS)
-    gate = np.repeat(random.uniform(size=samples // (rate // 20) + 1) < 0.4, rate // 20)[:samples]
-    level = (random.normal(0.0, 0.2, samples) * gate).clip(-1, 1).repeat(channels)
-    if encoding == "pcm_f32le":
-        data = level.astype("<f4").tobytes()
-    elif encoding == "mulaw":
-        data = random.integers(0, 256, samples * channels, dtype=np.uint8).tobytes()
-    else:
-        data = (level * 32767).astype("<i2").tobytes()
-    return Sound(rate, encoding, channels, width, data)
-
-
-def event_key(event: EventMessage | surnn.Event) -> tuple[object, ...]:
-    return (event.label, str(event.kind), event.time, round(event.score, 6))
-
-
-def embedded(model: surnn.Model, sound: Sound) -> Told:
-    """What the stream gives undisturbed: alone, in this process, in one piece."""
-    told = Told()
-    with model.stream(
-        sample_rate=sound.rate, encoding=surnn.Encoding(sound.encoding), channels=sound.channels
-    ) as stream:
-        results = stream.feed(sound.data)
-        last, events = stream.finish()
-    for result in results + last:
-        told.probs += result.probs[:, 0].tolist()
-        told.events += [event_key(event) for event in result.events]
-    told.events += [event_key(event) for event in events]
-    return told
-
-
 async def live(
     sound: Sound,
     urls: str | list[str] | Callable[[], str],
@@ -205,7 +173,7 @@ async def live(
                     told.summary = message
 
 
-def assert_equal(seen: Told, expected: Told, sound: Sound, *, exact: bool) -> None:
+def assert_equal(seen: Told, expected: Result, sound: Sound, *, exact: bool) -> None:
     """The same events and the same float32 probabilities, to the last bit if `exact`."""
     assert seen.summary is not None
     assert seen.summary.samples * sound.channels * sound.width == len(sound.data)
@@ -230,7 +198,7 @@ class Faults:
     sessions: int
     kills: int
     sounds: list[Sound]
-    expected: list[Told]
+    expected: list[Result]
     live = staticmethod(live)
     told = Told
     free_port = staticmethod(free_port)
@@ -282,12 +250,12 @@ def mortal_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def prepared(mortal_model: Path) -> Callable[[str], tuple[Path, list[Sound], list[Told]]]:
+def prepared(mortal_model: Path) -> Callable[[str], tuple[Path, list[Sound], list[Result]]]:
     """By runtime: a model that it runs, sounds, and what they give undisturbed."""
-    sounds = [make_sound(seed) for seed in range(SESSIONS)]
+    sounds = [make_sound(seed, SECONDS) for seed in range(SESSIONS)]
 
     @functools.cache
-    def prepare(runtime: str) -> tuple[Path, list[Sound], list[Told]]:
+    def prepare(runtime: str) -> tuple[Path, list[Sound], list[Result]]:
         path = mortal_model
         if runtime == "onnx":
             # Without its weights beside it, no other runtime can take the graph.
@@ -296,7 +264,7 @@ def prepared(mortal_model: Path) -> Callable[[str], tuple[Path, list[Sound], lis
             path.write_bytes((mortal_model / "model.onnx").read_bytes())
         model = surnn.load(str(path))
         assert model.runtime.name == runtime
-        return path, sounds, [embedded(model, sound) for sound in sounds]
+        return path, sounds, [undisturbed(model, sound) for sound in sounds]
 
     return prepare
 
@@ -304,7 +272,7 @@ def prepared(mortal_model: Path) -> Callable[[str], tuple[Path, list[Sound], lis
 @pytest.fixture(params=["native", "onnx"])
 def faults(
     request: pytest.FixtureRequest,
-    prepared: Callable[[str], tuple[Path, list[Sound], list[Told]]],
+    prepared: Callable[[str], tuple[Path, list[Sound], list[Result]]],
 ) -> Iterator[Faults]:
     path, sounds, expected = prepared(request.param)
     servers = Servers(path)

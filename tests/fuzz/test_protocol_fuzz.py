@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from surnn import Model, ModelSpec
-from surnn.runtimes.base import FrameBlock
-from surnn.spec import Head, LayerSpec, ModelKind, ScaleFrontEnd
-from surnn.state import StatePool
-from surnn_server import Settings
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
-from surnn_server.connection import Close, Connection
+from surnn_server.connection import Close
 from surnn_server.messages import End, Keepalive, Start
 from surnn_server.protocol import Dialogue, Phase
-from surnn_server.service import Service
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -119,102 +111,6 @@ class DialogueMachine(RuleBasedStateMachine):
 
 
 TestDialogue = DialogueMachine.TestCase
-
-
-class FuzzRuntime:
-    """Adds up; refuses nothing."""
-
-    name = "fuzz"
-    fingerprint = "fuzz"
-
-    def __init__(self):
-        self.spec = ModelSpec(
-            name="fuzz",
-            kind=ModelKind.SENSOR,
-            sample_rate=50,
-            hop=1,
-            channels=2,
-            frontend=ScaleFrontEnd(mean=(0.0, 0.0), scale=(1.0, 1.0)),
-            layers=(LayerSpec(hidden=2),),
-            labels=("on",),
-            head=Head.SIGMOID,
-        )
-
-    def new_pool(self, capacity):
-        return StatePool(self.spec.states, capacity)
-
-    def run(self, pool, slots, frames):
-        pool.rows(slots)
-        return [
-            FrameBlock(block.sum(axis=1, keepdims=True), np.ones((len(block), 1), np.float32))
-            for block in frames
-        ]
-
-
-class Stage:
-    """A service without sockets, on a loop of its own."""
-
-    def __init__(self):
-        self.loop = asyncio.new_event_loop()
-        self.settings = Settings(
-            max_message_bytes=2048,
-            max_buffered_seconds=5,
-            max_buffered_bytes=4096,
-            max_queued_messages=8,
-            max_sessions=4,
-            gather_ms=0,
-            score_queue=0,
-        )
-        self.service = Service(self.settings, {"fuzz": Model(FuzzRuntime())})
-        self.loop.run_until_complete(self.service.start())
-
-    def close(self):
-        self.loop.run_until_complete(self.service.stop())
-        self.loop.close()
-
-    def play(self, frames):
-        """What a client hears that says all this, and then goes."""
-        return self.loop.run_until_complete(self._play(frames))
-
-    async def _play(self, frames):
-        connection = Connection(self.service, lambda: None)
-        heard = []
-
-        async def listen():
-            async for message in connection.outgoing():
-                heard.append(message)
-
-        listener = asyncio.create_task(listen())
-        for frame in frames:
-            # As the route does; a script that blocks for ever would be a hang.
-            await asyncio.wait_for(connection.room(), 5)
-            if isinstance(frame, bytes):
-                connection.binary(frame)
-            elif frame is None:
-                await asyncio.sleep(0.001)
-            else:
-                connection.text(frame)
-        connection.text('{"type": "end"}')
-        await asyncio.wait_for(listener, 5)
-        connection.gone()
-        return heard
-
-    def is_empty(self):
-        async def empty():
-            async with asyncio.timeout(5):
-                # The worker frees slots in its own thread.
-                while any(w.sessions for w in self.service.workers.values()):  # noqa: ASYNC110
-                    await asyncio.sleep(0.001)
-
-        self.loop.run_until_complete(empty())
-        return self.service.sessions == 0 and not self.service.connections
-
-
-@pytest.fixture(scope="module")
-def stage():
-    stage = Stage()
-    yield stage
-    stage.close()
 
 
 SCRIPTS = st.builds(

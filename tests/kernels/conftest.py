@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 
 from surnn.kernels.batches import batch_layer8, batch_layer16
 from surnn.kernels.blocks import block_layer8, block_layer16
+from surnn.kernels.cells import SuGRU, SuLSTM, SuRNN
 from surnn.kernels.packing import pack_blocks, pack_head, pack_rows
+from surnn.kernels.row_batches import row_batch_layer
 from surnn.kernels.rows import row_layer
 
 CANARY = 77.0
 ANY = np.zeros((0, 0), np.uint16)
+STATES: dict[str, Any] = {"surnn": SuRNN, "sugru": SuGRU, "sulstm": SuLSTM}
+GATES = {"surnn": 1, "sugru": 3, "sulstm": 4}
 
 
 def pack_words(opened: np.ndarray) -> np.ndarray:
@@ -30,6 +35,7 @@ class Result:
     """What a kernel left behind."""
 
     states: np.ndarray
+    """All states of each session, one kind after the other: [B, H] or [B, 2 H]."""
     out: np.ndarray
     logits: np.ndarray
 
@@ -37,21 +43,31 @@ class Result:
 class RandomLayer:
     """Weights in PyTorch's usual range, times `gain`."""
 
-    def __init__(self, inputs: int, hidden: int, gain: float = 1.0, seed: int = 0) -> None:
+    def __init__(
+        self, inputs: int, hidden: int, gain: float = 1.0, seed: int = 0, cell: str = "sugru"
+    ) -> None:
         rng = np.random.default_rng(seed)
         bound = gain / np.sqrt(hidden)
 
         def uniform(*shape: int) -> np.ndarray:
             return rng.uniform(-bound, bound, shape).astype(np.float32)
 
-        self.hidden = hidden
+        self.hidden, self.cell, gates = hidden, cell, GATES[cell]
         self.weights = {
-            "weight_x": uniform(3 * hidden, inputs),
-            "weight_h": uniform(3 * hidden, hidden),
-            "bias_x": uniform(3 * hidden),
-            "bias_h": uniform(hidden),
+            "weight_x": uniform(gates * hidden, inputs),
+            "weight_h": uniform(gates * hidden, hidden),
+            "bias_x": uniform(gates * hidden),
         }
+        if cell == "sugru":
+            self.weights["bias_h"] = uniform(hidden)
         self.head = uniform(3, hidden)
+        self.kinds = len(STATES[cell]._fields)
+
+    def start(self, sessions: int, seed: int = 2) -> np.ndarray:
+        """States to begin with."""
+        rng = np.random.default_rng(seed)
+        size = self.kinds * self.hidden
+        return np.tanh(rng.standard_normal((sessions, size))).astype(np.float32)
 
     def run(
         self,
@@ -62,29 +78,34 @@ class RandomLayer:
         offsets: list[int],
         below: np.ndarray = ANY,
     ) -> Result:
-        """Run a kernel over sessions whose states h [B, H] lie in every other row of a pool."""
+        """Run a kernel over sessions whose states h lie in every other row of a pool."""
         rows = np.arange(len(h), dtype=np.int64) * 2 + 1
-        states = np.full((2 * len(h) + 1, self.hidden), CANARY, np.float32)
-        states[rows] = h
+        pools = []
+        for part in np.split(h, self.kinds, axis=1):
+            pool = np.full((2 * len(h) + 1, self.hidden), CANARY, np.float32)
+            pool[rows] = part
+            pools.append(pool)
         out = np.zeros((len(x), self.hidden), np.float32)
         logits = np.zeros((len(x), 4), np.float32)
         head_bias = np.array([1, 2, 3, 0], np.float32)
-        lanes = {"row": 0, "block8": 8, "block16": 16, "batch8": 8, "batch16": 16}[kernel]
+        lanes = {"block8": 8, "block16": 16, "batch8": 8, "batch16": 16}.get(kernel)
         packed = (
-            pack_blocks(*self.weights.values(), lanes)
+            pack_blocks(*self.weights.values(), lanes=lanes)
             if lanes
             else pack_rows(*self.weights.values())
         )
-        tail = (states, *packed, pack_head(self.head), head_bias, logits, out)
+        cell = STATES[self.cell](*pools)
+        tail = (cell, *packed, pack_head(self.head), head_bias, logits, out)
         start = (pack_words(opened), np.array(offsets, np.int64), rows, x)
-        if kernel == "row":
-            row_layer(*start, *tail)
+        if not lanes:
+            (row_layer if kernel == "row" else row_batch_layer)(*start, *tail)
         elif kernel.startswith("batch"):
             (batch_layer8 if lanes == 8 else batch_layer16)(*start, *tail)
         else:
             (block_layer8 if lanes == 8 else block_layer16)(*start, below, *tail)
-        assert (states[::2] == CANARY).all(), "a row of no session was written"
-        return Result(states[rows], out, logits[:, :3])
+        for pool in pools:
+            assert (pool[::2] == CANARY).all(), "a row of no session was written"
+        return Result(np.concatenate([p[rows] for p in pools], axis=1), out, logits[:, :3])
 
 
 @pytest.fixture

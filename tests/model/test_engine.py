@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from surnn.engine import Engine, Session, StreamConfig, probabilities
+from surnn.answers import probabilities
+from surnn.engine import Engine, Session, StreamConfig
 from surnn.errors import InvalidConfig, InvalidShape, PoolFull, StaleSlot
 from surnn.runtimes.base import Runtime
 from surnn.spec import Head, ModelSpec

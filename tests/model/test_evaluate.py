@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from surnn.errors import InvalidAudio, InvalidConfig, InvalidInput
+from surnn.errors import InvalidAudio, InvalidInput
 from surnn.evaluate import audio_files, evaluate
 from surnn.model import Model
 from surnn.types import Float32
@@ -56,7 +56,7 @@ def test_every_file_counts_and_edges_are_found(folder: Path, audio_model: Model)
     assert isinstance(files, dict)
     assert list(files) == ["calls/low.flac", "one.wav", "quiet.flac", "stereo.wav"]
     assert set(result) >= MEASURES
-    assert all(set(row) == MEASURES for row in files.values())
+    assert all(set(row) == MEASURES | {"labels"} for row in files.values())
     assert files["one.wav"]["accuracy"] > 0.98
     assert files["calls/low.flac"]["accuracy"] > 0.97
     assert files["one.wav"]["frames"] == 300
@@ -159,7 +159,7 @@ def test_a_folder_without_table_or_audio_is_refused(tmp_path: Path, audio_model:
     with pytest.raises(InvalidInput, match="is not a folder"):
         evaluate(audio_model, tmp_path / "missing")
     soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16_000)
-    with pytest.raises(InvalidInput, match=r"segments.csv: no such file"):
+    with pytest.raises(InvalidInput, match=r"holds audio and no labels, expected segments\.csv"):
         evaluate(audio_model, tmp_path)
 
 
@@ -169,6 +169,6 @@ def test_a_text_file_called_wav_is_refused_by_name(folder: Path, audio_model: Mo
         evaluate(audio_model, folder)
 
 
-def test_sensor_models_are_refused_clearly(folder: Path, sensor_model: Model) -> None:
-    with pytest.raises(InvalidConfig, match="others cannot be evaluated on a folder yet"):
+def test_a_sensor_model_wants_tables_of_samples(folder: Path, sensor_model: Model) -> None:
+    with pytest.raises(InvalidInput, match="holds no tables of samples"):
         evaluate(sensor_model, folder)

@@ -190,3 +190,19 @@ def test_overrides_that_cannot_be(
 ) -> None:
     with pytest.raises(InvalidConfig, match=message):
         override_rules(audio_spec, thresholds)
+
+
+def test_a_rule_for_points_gives_one_event_and_no_end(audio_spec: ModelSpec) -> None:
+    rule = audio_spec.events[0].model_copy(update={"point": True})
+    spec = audio_spec.model_copy(update={"events": (rule,)})
+    probs = np.zeros((60, 1), np.float32)
+    probs[10:20] = 0.9
+    probs[22:30] = 0.9  # not yet below `off` for long enough: the same word
+    probs[50:60] = 0.9
+    whole = EventDetector(spec)
+    events = whole.update(probs)
+    assert [(e.kind, e.time) for e in events] == [(EventKind.POINT, 0.1), (EventKind.POINT, 0.5)]
+    assert whole.active == ()
+    assert whole.finish() == []
+    parts = EventDetector(spec)
+    assert [e for i in range(0, 60, 7) for e in parts.update(probs[i : i + 7])] == events

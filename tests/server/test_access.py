@@ -79,11 +79,20 @@ def test_without_a_key_only_the_probes_answer(secured, call):
             ("POST", "/v1/tokens"),
             ("GET", "/metrics"),
             ("GET", "/nothing"),
+            ("GET", "/docs"),
+            ("GET", "/redoc"),
+            ("GET", "/openapi.json"),
+            ("GET", "/v1/jobs"),
+            ("GET", "/v1/sessions"),
+            ("PUT", "/v1/sessions/x/state"),
+            ("GET", "/v2"),
+            ("POST", "/v2/models/fake/infer"),
         ]:
             response = http.request(method, path)
             assert response.status_code == 401
             assert response.headers["www-authenticate"] == "Bearer"
-            assert response.json()["error"]["code"] == "unauthorised"
+            error = response.json()["error"]
+            assert path.startswith("/v2") or error["code"] == "unauthorised"
         wrong = http.get("/v1/models", headers=_bearer("surnn_wrong"))
         assert wrong.json()["error"]["message"].startswith("API key is not known, expected")
         basic = http.get("/v1/models", headers={"Authorization": "Basic eDp5"})
@@ -92,6 +101,37 @@ def test_without_a_key_only_the_probes_answer(secured, call):
     assert heard.code == 4001
     assert heard.error["code"] == "unauthorised"
     assert server.metric("surnn_sessions_rejected_total", code="unauthorised") == 1
+
+
+def test_strangers_learn_only_whether_a_server_with_keys_is_ready(secured):
+    server, keys = secured
+    url = f"{server.url}/readyz"
+    assert httpx.get(url).json() == {"status": "ready"}
+    known = httpx.get(url, headers=_bearer(keys["score"])).json()
+    assert known["models"] == ["fake", "sense"]
+    with Client(server.url) as client:
+        assert (client.health().status, client.health().models) == ("ready", ())
+
+
+def test_an_open_server_answers_to_names_of_its_own_machine_only(run_server, server):
+    """A page whose name was made to lead here (DNS rebinding) sends no origin with a GET."""
+    url = f"{server.url}/v1/sessions"
+    port = server.url.rsplit(":", 1)[1]
+    for host in ("localhost", f"localhost:{port}", f"[::1]:{port}", "127.0.0.2"):
+        assert httpx.get(url, headers={"Host": host}).status_code == 200
+    for host in ("evil.example", f"evil.example:{port}", "", "127.0.0.1.evil.example", "a b"):
+        refused = httpx.get(url, headers={"Host": host})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "origin_refused")
+    with run_server(allowed_origins="https://surnn.example") as other:
+        url = f"{other.url}/v1/sessions"
+        assert httpx.get(url, headers={"Host": "surnn.example"}).status_code == 200
+        assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_a_server_with_keys_answers_to_any_name(secured):
+    server, keys = secured
+    headers = _bearer(keys["score"]) | {"Host": "surnn.example"}
+    assert httpx.get(f"{server.url}/v1/models", headers=headers).status_code == 200
 
 
 def test_a_key_opens_what_its_scope_names(secured, call):

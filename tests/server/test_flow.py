@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from surnn import Encoding, Model
-from surnn.engine import Engine, StreamConfig
+from surnn.engine import Engine, Session, StreamConfig
 from surnn.errors import InvalidConfig
 from surnn_server.lines import Data, Gap, Line, MarkAt
+from surnn_server.tokens import TokenSealer, new_key
+from surnn_server.turns import Turns
 
 CHUNK = bytes(3200)
 
@@ -204,10 +206,10 @@ def test_whole_messages_are_dropped_and_markers_stay_in_their_place():
     line = _line(_data(10), _data(20), MarkAt("a"), _data(30), _data(40))
     assert line.drop_oldest(35) == 60
     assert list(line.inbox)[:3] == [Gap(30, 1.0), MarkAt("a"), Gap(30, 1.0)]
-    assert line.waiting_bytes == 40
+    assert line.waiting(1.0) == 40
     assert line.drop_oldest(1) == 40
     assert list(line.inbox) == [Gap(30, 1.0), MarkAt("a"), Gap(70, 1.0)]
-    assert line.waiting_bytes == 0
+    assert line.waiting(1.0) == 0
     assert line.drop_oldest(1) == 0
 
 
@@ -218,7 +220,24 @@ def test_what_was_dropped_meanwhile_is_not_taken():
     assert not line.take(first)
     assert line.take(line.inbox[0])
     assert line.take(second, Data(second.payload[5:], 1.0))
-    assert (line.pushed_bytes, line.waiting_bytes) == (5, 15)
+    assert line.waiting(1.0) == 20, "what was taken waits until it is counted as frames"
+
+
+def test_what_the_worker_takes_in_just_now_waits_too(fake_runtime, monkeypatch):
+    """Samples on their way from the inbox to the session must not look as if they were done."""
+    turns = Turns(Engine(fake_runtime), 100, TokenSealer([new_key()], 60.0))
+    line = _line(_data(3200), _data(3200))
+    seen = []
+    push = Session.push
+
+    def watched(session, data):
+        seen.append(line.waiting(320.0))
+        push(session, data)
+        seen.append(line.waiting(320.0))
+
+    monkeypatch.setattr(Session, "push", watched)
+    turns.advance(line, [], take_data=True)
+    assert [*seen, line.waiting(320.0)] == [6400.0] * 5
 
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 44_100])

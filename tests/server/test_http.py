@@ -106,9 +106,27 @@ def test_metrics_count_what_happened(run_server, stream_all, make_pcm):
         results = server.metric("surnn_queue_seconds_count", **fake)
         assert server.metric("surnn_latency_seconds_count", **fake) == results
         assert server.metric("surnn_open_rate_count", layer="0", **fake) == results
-        assert server.metric("surnn_layer_info", layer="0", cell="sugru", **fake) == 1
+        assert server.metric("surnn_model_info", version="1", cells="sugru", **fake) == 1
         assert server.metric("surnn_batch_size_sum", **fake) == results
         assert 'surnn_sessions_ended_total{model="fake",reason="end"} 1.0' in page.text
+
+
+def test_messages_repeat_only_so_much_of_what_was_sent(server, call):
+    flood = "x" * 100_000
+
+    async def go():
+        async with call(server) as client:
+            await client.say(type="start", model="fake", thresholds={flood: {"on": 0.5}})
+            return await client.hear_all()
+
+    heard = asyncio.run(go())
+    assert heard.error["code"] == "invalid_config"
+    assert 500 < len(heard.error["message"]) < 1010
+    (told,) = {
+        len(httpx.post(f"{server.url}{path}", json={"model": flood}).text) < 1200
+        for path in ("/v1/tokens", f"/v1/{flood[:9000]}", f"/v2/{flood[:9000]}")
+    }
+    assert told
 
 
 def test_openapi_describes_every_route_with_examples_and_errors(http):
@@ -131,7 +149,7 @@ def test_openapi_describes_every_route_with_examples_and_errors(http):
         "/metrics",
     }
     score = api["paths"]["/v1/score"]["post"]
-    assert set(score["responses"]) == {"200", "404", "406", "413", "422", "500", "503"}
+    assert set(score["responses"]) == {"200", "404", "406", "413", "422", "500", "503", "507"}
     assert set(score["responses"]["200"]["content"]) == {
         "application/json",
         "application/x-ndjson",

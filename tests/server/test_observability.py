@@ -14,7 +14,7 @@ import pytest
 
 from surnn.errors import MissingDependency
 from surnn_server import Settings
-from surnn_server.logs import JsonFormatter
+from surnn_server.logs import JsonFormatter, TextFormatter
 from surnn_server.metrics import Latency, Metrics
 from surnn_server.tracing import NO_TRACES, make_tracer
 
@@ -171,4 +171,30 @@ def test_compose_mounts_files_that_exist():
 
 
 def test_secrets_are_not_shown():
-    assert "sesame" not in repr(Settings(ssl_keyfile_password="sesame"))
+    shown = repr(
+        Settings(ssl_keyfile_password="sesame", token_keys="sesame", state_keys="sesame,open")
+    )
+    assert "sesame" not in shown
+
+
+def test_a_client_forges_no_line_of_the_log_and_reaches_no_terminal():
+    name = "a\nERROR  forged\x1b[2J\u2028\x85.wav"
+    record = logging.makeLogRecord({"msg": "refused: %s", "args": (name,), "levelname": "INFO"})
+    line = TextFormatter().format(record)
+    assert line.isprintable()
+    assert line.endswith("refused: a\\x0aERROR  forged\\x1b[2J\\u2028\\x85.wav")
+    assert JsonFormatter().format(record).count("\n") == 0
+
+
+def test_no_log_line_has_the_token_of_an_address(run_server, call, caplog):
+    async def go(server):
+        server.ws_url += "?token=secret-of-a-page"
+        async with call(server) as client:
+            await client.hear_all()
+
+    with run_server() as server:
+        # The test's server logs warnings only; others log more.
+        with caplog.at_level(logging.INFO, logger="uvicorn.error"):
+            asyncio.run(go(server))
+        assert server.metric("surnn_errors_total", code="unauthorised") == 1
+    assert "secret-of-a-page" not in caplog.text

@@ -106,9 +106,11 @@ def result(first, probs, opened=0.25, events=(), compute_ms=1.0):
         end=(first + count) / 100,
         first_frame=first,
         probs=np.array(probs, np.float32)[:, None],
-        open_rates=np.full((count, 1), opened, np.float32),
+        opened=np.full((count, 1), 4 * opened, np.float32),
+        hidden=(4,),
+        updates=(round(4 * count * opened),),
+        computed=count,
         events=tuple(events),
-        sparsity=Sparsity((opened,), round(4 * count * opened), 4 * count),
         compute_ms=compute_ms,
     )
 
@@ -164,7 +166,7 @@ def test_frames_are_written_with_the_digits_they_have(make_reporter):
     reporter = make_reporter(Report.FRAME, interval_ms=20)
     reporter.computed(computed(result(0, [0.1])), 0.0)
     (message,) = reporter.computed(computed(result(1, [0.2])), 0.0)
-    text = replies.encode(message, 0)
+    text = replies.encode(message, 0).decode()
     assert '"probs":{"speech":[0.1,0.2]}' in text
     assert '"frames":[[0.25,0.25]]' in text
 

@@ -197,9 +197,9 @@ def test_old_sessions_finish_on_their_version_then_it_is_freed(run_server, call,
             assert time.monotonic() < deadline, "the old version is still there"
             gc.collect()
             time.sleep(0.02)
-        assert server.metric("surnn_model_info", model="tiny", version="2") == 1
         text = httpx.get(f"{server.url}/metrics").text
-        assert 'surnn_model_info{model="tiny",version="1"}' not in text
+        assert 'surnn_model_info{cells="sugru",model="tiny",version="2"}' in text
+        assert 'surnn_model_info{cells="sugru",model="tiny",version="1"}' not in text
 
 
 def test_a_bad_new_file_changes_nothing(run_server, tmp_path, models):

@@ -202,7 +202,7 @@ def test_uploads_have_a_limit(run_server, files):
         )
         assert response.status_code == 413
         response = httpx.post(url, files=[FINE] * 4)
-        assert response.status_code == 400
+        assert response.status_code == 422
         assert response.json()["error"]["code"] == "invalid_request"
 
 

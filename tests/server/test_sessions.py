@@ -61,7 +61,13 @@ def test_streams_are_listed(http, live):
 
     session, body = live(look)
     (found,) = body["sessions"]
-    assert found == {"session": session, "model": "fake", "seconds": 0.1, "position": 1650}
+    assert found == {
+        "session": session,
+        "key": "",
+        "model": "fake",
+        "seconds": 0.1,
+        "position": 1650,
+    }
 
 
 def test_a_state_moves_to_a_server_with_another_key(http, live, run_server, call):

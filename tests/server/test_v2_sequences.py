@@ -285,10 +285,10 @@ def test_poisoned_samples_end_one_sequence_only(http, server):
     server.wait_until_empty()
 
 
-def test_a_server_that_drains_ends_sequences_and_tells_who_waits(run_server):
+def test_a_server_that_drains_and_is_stuck_tells_who_waits(run_server):
     hold = threading.Event()
     with (
-        run_server() as server,
+        run_server(close_timeout_s=0.2) as server,
         ThreadPoolExecutor(1) as pool,
         httpx.Client(base_url=server.url, timeout=10) as http,
     ):

@@ -215,7 +215,7 @@ def test_a_long_message_is_taken_in_turn_by_turn(fake_runtime):
             gate.opened.clear()
             fake_runtime.before_run = gate
             assert await asyncio.to_thread(gate.entered.wait, 5)
-            taken = caller.line.pushed_bytes
+            taken, _ = caller.line.pushed
             gate.open()
             await caller.until_frames(1001)
             return taken

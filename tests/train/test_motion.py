@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surnn.dataset.motion import labelled_grid, read_executions, tilted
 from surnn.errors import InvalidInput
-from surnn.train.motion import even_grid, read_executions, tilted
 
 ACTIVITIES = ("SEATED", "STANDING_UP", "WALKING", "TURNING", "SITTING_DOWN")
 
@@ -31,12 +31,12 @@ def test_executions_come_in_units_and_by_device(world: Path) -> None:
             np.testing.assert_allclose(mean[3:], 0.8 * activity, atol=0.15)
 
 
-def test_uneven_rows_land_on_an_even_grid() -> None:
+def test_uneven_rows_land_on_an_labelled_grid() -> None:
     rng = np.random.default_rng(0)
     seconds = np.sort(rng.uniform(0, 5, 700))
     seconds[0], seconds[-1] = 0.0, 5.0
     ramp = np.stack([seconds, 10 - seconds], axis=1).astype(np.float32)
-    even, labels = even_grid(ramp, (seconds >= 2.5).astype(np.uint8), seconds, 100)
+    even, labels = labelled_grid(ramp, (seconds >= 2.5).astype(np.uint8), seconds, 100)
     assert even.shape == (501, 2)
     np.testing.assert_allclose(even[:, 0], np.arange(501) / 100, atol=1e-5)
     assert abs(int(np.argmax(labels)) - 250) <= 1
@@ -45,7 +45,7 @@ def test_uneven_rows_land_on_an_even_grid() -> None:
 def test_rows_with_one_time_stamp_are_averaged() -> None:
     seconds = np.array([0.0, 0.0, 0.01, 0.01, 0.02])
     samples = np.array([[0.0], [2.0], [5.0], [7.0], [4.0]], np.float32)
-    even, labels = even_grid(samples, np.array([1, 1, 2, 2, 3], np.uint8), seconds, 100)
+    even, labels = labelled_grid(samples, np.array([1, 1, 2, 2, 3], np.uint8), seconds, 100)
     np.testing.assert_allclose(even[:, 0], [1.0, 6.0, 4.0], atol=1e-6)
     assert labels.tolist() == [1, 2, 3]
 

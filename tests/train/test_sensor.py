@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from surnn.measures import class_f1, confusion
 from surnn.nn import Network
 from surnn.train.config import read_config
 from surnn.train.sensor import SensorTask
-from surnn.train.sensor_valid import class_f1, confusion
 
 
 @pytest.fixture

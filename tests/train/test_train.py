@@ -26,6 +26,7 @@ def test_a_voice_run_leaves_a_model_that_can_be_served(
         "model.onnx",
         "model.safetensors",
         "open_rate.png",
+        "report.html",
         "roc.png",
         "spec.json",
         "switches.png",
@@ -95,3 +96,23 @@ def test_a_diverging_loss_is_one_clear_error(
     activity_toml.write_text(text.replace("steps = 4", "steps = 40"))
     with pytest.raises(SurnnError, match=r"loss is nan at step \d+, expected a finite number"):
         train(activity_toml, world, tmp_path / "out", progress=False)
+
+
+def test_a_run_of_a_hybrid_leaves_a_model_that_can_be_served(
+    activity_toml: Path, world: Path, tmp_path: Path
+) -> None:
+    """Plots and card too, for layers with and without switches."""
+    layers = ", ".join(
+        [
+            "{ hidden = 8, switch = { frequencies = 4 } }",
+            '{ cell = "lru", hidden = 8, block = {} }',
+            '{ cell = "egru", hidden = 4 }',
+        ]
+    )
+    old = '{ hidden = 8, switch = { mode = "clock+input", frequencies = 4 } }'
+    text = activity_toml.read_text()
+    assert old in text
+    activity_toml.write_text(text.replace(old, layers))
+    out = train(activity_toml, world, tmp_path / "hybrid", progress=False)
+    assert [layer.cell for layer in surnn.load(out).spec.layers] == ["sugru", "lru", "egru"]
+    assert "| 2 | lru | 8 |" in (out / "README.md").read_text()

@@ -25,8 +25,9 @@ def apikey(
         ),
     ] = Path("surnn-keys.json"),
     max_sessions: Annotated[
-        int, typer.Option(help="Streams at the same time; 0: no limit.", min=0)
+        int, typer.Option(help="Streams and sequences at the same time; 0: no limit.", min=0)
     ] = 0,
+    max_jobs: Annotated[int, typer.Option(help="Jobs that wait or run; 0: no limit.", min=0)] = 0,
     requests_per_minute: Annotated[
         float, typer.Option(help="REST calls and connections; 0: no limit.", min=0)
     ] = 0,
@@ -48,6 +49,7 @@ def apikey(
         ) from None
     limits = KeyLimits(
         max_sessions=max_sessions,
+        max_jobs=max_jobs,
         requests_per_minute=requests_per_minute,
         audio_seconds_per_hour=audio_seconds_per_hour,
     )

@@ -25,20 +25,35 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Name of a shipped model, or a path.")],
     directory: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Audio and segments.csv (file,start_s,end_s,label)."),
+        typer.Argument(
+            metavar="DIR",
+            help="Recordings and their labels: segments.csv (file,start,end,label), .rttm, "
+            "Audacity tracks, one folder for each label; or sensor tables.",
+        ),
     ],
+    part: Annotated[
+        str | None,
+        typer.Option(help="Only what training kept apart as `test`, `valid` or `train`."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure a model on labelled recordings, frame by frame."""
     from surnn import load
-    from surnn.evaluate import audio_files
+    from surnn.dataset.record import read_record
+    from surnn.dataset.split import Part
+    from surnn.evaluate import count
     from surnn.evaluate import evaluate as measure
+    from surnn.model import locate
+    from surnn_cli.errors import CommandError
     from surnn_cli.progress import FileProgress
 
-    opened = load(model)
+    if part is not None and part not in tuple(Part):
+        raise CommandError(f"part is {part!r}, expected one of {[p.value for p in Part]}")
+    chosen = Part(part) if part else None
+    opened, record = load(model), read_record(locate(model).parent)
     seen: list[str] = []
     total = 0.0
-    with FileProgress(len(audio_files(directory))) as bar:
+    with FileProgress(count(opened, directory, chosen, record)) as bar:
 
         def progress(name: str, seconds: float) -> None:
             nonlocal total
@@ -49,7 +64,7 @@ def evaluate(
                 seen.append(name)
             bar.file(name, total)
 
-        figures = measure(opened, directory, progress=progress)
+        figures = measure(opened, directory, part=chosen, record=record, progress=progress)
     if json:
         import orjson
 
@@ -65,7 +80,8 @@ def _print(figures: dict[str, Any]) -> None:
 
     console = output()
     console.print(
-        f"model {figures['model']} version {figures['version']}, label {figures['label']!r}, "
+        f"model {figures['model']} version {figures['version']}, "
+        f"{figures['data']['recordings']} recordings ({figures['data']['part']}), "
         f"threshold {figures['threshold']:g}, frames of {figures['frame_ms']:g} ms\n",
         markup=False,
     )
@@ -73,10 +89,13 @@ def _print(figures: dict[str, Any]) -> None:
     summary.add_column(style="dim")
     summary.add_column(justify="right")
     for name in _PERCENT:
-        summary.add_row(name.replace("_", " "), _figure(figures.get(name)))
-    summary.add_row("seconds of audio", f"{figures['seconds']:,.1f}")
+        if name in figures:
+            summary.add_row(name.replace("_", " "), _figure(figures[name]))
+    summary.add_row("seconds recorded", f"{figures['seconds']:,.1f}")
     summary.add_row("times real time", f"{figures['realtime_factor']:,.0f}")
     console.print(summary)
+    console.print()
+    console.print(_labels(figures["labels"]))
     files = figures["files"]
     shown = sorted(files.items(), key=lambda item: item[1].get("accuracy") or 0.0)[:10]
     table = Table(
@@ -95,6 +114,27 @@ def _print(figures: dict[str, Any]) -> None:
         )
     console.print()
     console.print(table)
+
+
+def _labels(labels: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("label", no_wrap=True)
+    for name in ("f1", "auc", "missed", "false alarms", "events found", "false/hour", "latency ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for label, row in labels.items():
+        events = row.get("events")
+        found = f"{events['found']} of {events['truth']}" if events else "-"
+        rate = _rounded(events["false_per_hour"]) if events else "-"
+        late = _rounded(events["latency_ms_median"]) if events else "-"
+        rates = (row.get(k) for k in ("f1", "auc", "miss_rate", "false_alarm_rate"))
+        table.add_row(label, *(_figure(r) for r in rates), found, rate, late)
+    return table
+
+
+def _rounded(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _figure(value: object) -> str:

@@ -23,6 +23,10 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="Stop after this long. [default: the config's]", min=0.0)
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Stop after so many steps. [default: the config's]", min=1)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train a model on labelled recordings. Needs the `torch` extra."""
     if not config.is_file():
@@ -30,4 +34,4 @@ def train(
     require_torch("training")
     from surnn.train import train as run
 
-    run(config, data, out, minutes=minutes, progress=True)
+    run(config, data, out, minutes=minutes, steps=steps, progress=not quiet)

@@ -165,13 +165,13 @@ def _drift(hidden: int, switch: str, steps: int) -> Row:
     x = np.random.default_rng(3).standard_normal((steps, inputs)).astype(np.float32)
     opened = open_switches(steps, hidden, GROUPS[switch], 0.17, seed=4)
     start: Float32 = np.zeros(hidden, np.float32)
-    exact = reference.layer(x, opened, start, weights)
+    (exact,) = reference.layer(x, opened, (start,), weights)
     layer = BenchLayer(weights, switch, 0.17, 1)
     worst = 0.0
     for begin in range(0, steps, 100):
         chunk = slice(begin, min(begin + 100, steps))
         out: Float32 = np.zeros((len(x[chunk]), hidden), np.float32)
-        logits: Float32 = np.zeros((len(out), 4), np.float32)
+        logits: Float32 = np.zeros((len(out), 0), np.float32)
         layer.run(words(opened[chunk]), x[chunk], out, logits)
         worst = max(worst, float(np.abs(out - exact[chunk]).max()))
     error = float(f"{worst:.3g}")

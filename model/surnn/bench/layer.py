@@ -12,9 +12,8 @@ from surnn.bench.patterns import GROUPS, open_switches, tiles_to_compute, words
 from surnn.bench.peers import LayerWeights
 from surnn.bench.roofline import least_time_us
 from surnn.kernels import reference
-from surnn.kernels.packing import pack_blocks, pack_head, pack_rows
-from surnn.runtimes.native_layer import choose_kernel, run_kernel
-from surnn.spec import LayerSpec, SwitchSpec
+from surnn.runtimes.native_layer import cell_states, cell_weights, choose_kernel, pack, run_kernel
+from surnn.spec import Cell, LayerSpec, SwitchSpec
 from surnn.types import Float32
 
 __all__ = ["BenchLayer", "TimedLayer"]
@@ -36,20 +35,19 @@ class BenchLayer:
         spec = LayerSpec(hidden=self.hidden, switch=SwitchSpec(group=group))
         self.kernel = choose_kernel(spec, rate)
         self.lanes = {"row": 0, "block8": 8, "block16": 16}[self.kernel]
-        parts = (weights["weight_x"], weights["weight_h"], weights["bias_x"], weights["bias_h"])
-        self.packed: tuple[Any, ...] = (
-            pack_blocks(*parts, self.lanes) if self.lanes else pack_rows(*parts)
-        )
+        self.packed: tuple[Any, ...] = pack(self.kernel, cell_weights(weights, ""))
         self.states: Float32 = np.zeros((sessions, self.hidden), np.float32)
         self._rows = np.arange(sessions, dtype=np.int64)
-        self._head = pack_head(np.zeros((1, self.hidden), np.float32))
-        self._bias: Float32 = np.zeros(4, np.float32)
+        # GRU nodes have no head, so neither has this.
+        self._head: Float32 = np.zeros((0, -(-self.hidden // 16) * 16), np.float32)
+        self._bias: Float32 = np.zeros(0, np.float32)
 
     def run(self, bits: NDArray[np.uint16], x: Float32, out: Float32, logits: Float32) -> None:
         """Advance the states over x [B * T, I], all hidden states into out [B * T, H]."""
         sessions = len(self.states)
         offsets = np.arange(sessions + 1, dtype=np.int64) * (len(x) // sessions)
-        tail = (self.states, *self.packed, self._head, self._bias, logits, out)
+        states = cell_states(Cell.SUGRU, (self.states,))
+        tail = (states, *self.packed, self._head, self._bias, logits, out)
         run_kernel(self.kernel, bits, offsets, self._rows, x, _ANY, tail)
 
 
@@ -70,7 +68,7 @@ class TimedLayer:
         self._words = cycle([words(opened) for opened in self._opened])
         # GRU nodes write every state out, so this does too.
         self._out: Float32 = np.zeros((len(self._x), hidden), np.float32)
-        self._logits: Float32 = np.zeros((len(self._x), 4), np.float32)
+        self._logits: Float32 = np.zeros((len(self._x), 0), np.float32)
 
     def run(self) -> None:
         """One chunk of all sessions."""
@@ -104,5 +102,5 @@ class TimedLayer:
         self.layer.run(words(opened), self._x, self._out, self._logits)
         steps = self._steps
         start: Float32 = np.zeros(self.layer.hidden, np.float32)
-        exact = reference.layer(self._x[:steps], opened[:steps], start, self.layer.weights)
+        exact = reference.layer(self._x[:steps], opened[:steps], (start,), self.layer.weights)[0]
         return float(np.abs(self._out[:steps] - exact).max())

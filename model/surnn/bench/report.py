@@ -12,7 +12,7 @@ from surnn.bench.plots import plot_latency, plot_open_rate
 from surnn.bench.tables import markdown, table
 from surnn.errors import InvalidConfig
 
-__all__ = ["render", "write_report"]
+__all__ = ["machine_line", "render", "write_report"]
 
 _COMMANDS = {
     "kernel": "surnn bench kernel --output docs/data/kernel.json",
@@ -79,7 +79,7 @@ def render(results: Results, plots: Mapping[str, str]) -> str:
         if name not in results:
             continue
         result = results[name]
-        parts += [about, f"`{_COMMANDS[name]}`", _machine(result["machine"])]
+        parts += [about, f"`{_COMMANDS[name]}`", machine_line(result["machine"])]
         if name in plots:
             parts.append(f"![{name}]({plots[name]})")
         parts.append(markdown(result))
@@ -111,7 +111,8 @@ def _goals(results: Results) -> str:
     return table(["goal", "floor", "aim", "measured", "reached"], rows)
 
 
-def _machine(machine: Mapping[str, Any]) -> str:
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """What `surnn.bench.machine.describe` found, on one line."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"*{machine['cpu']} ({machine['cpu_model']}), {machine['cores']} cores, "

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import torch
 
+from surnn.answers import probabilities
 from surnn.cells import Update
-from surnn.engine import probabilities
 from surnn.errors import CorruptModel
 from surnn.nn import Network
 from surnn.nn.network import Output

@@ -31,8 +31,8 @@ _ONE, _TWO, _HALF = _F(1.0), _F(2.0), _F(0.5)
 
 
 @inline
-def exp(x):
-    """e^x, with x held between -87 and 87."""
+def _exp_parts(x):
+    """(s, p) with e^x = s + s p: s a power of two, p small; x is held between -87 and 87."""
     x = minimum(x, splat(_LIMIT, x))
     x = maximum(x, splat(-_LIMIT, x))
     rounder = splat(_ROUNDER, x)
@@ -44,7 +44,14 @@ def exp(x):
     p = fma(p, r, splat(_E3, x))
     p = fma(p, r, splat(_E4, x))
     p = fma(p, r, splat(_E5, x))
-    return fma(p, r * r, r + splat(_ONE, x)) * power_of_two(n)
+    return power_of_two(n), fma(p, r * r, r)
+
+
+@inline
+def exp(x):
+    """e^x, with x held between -87 and 87."""
+    s, p = _exp_parts(x)
+    return fma(s, p, s)
 
 
 @inline
@@ -56,9 +63,10 @@ def sigmoid(x):
 
 @inline
 def tanh(x):
-    """1 - 2 / (1 + e^2x)"""
-    one = splat(_ONE, x)
-    return one - splat(_TWO, x) / (one + exp(x + x))
+    """e / (e + 2) with e = e^2x - 1: exact to a few last bits near 0 too."""
+    s, p = _exp_parts(x + x)
+    e = fma(s, p, s - splat(_ONE, x))
+    return e / (e + splat(_TWO, x))
 
 
 @inline

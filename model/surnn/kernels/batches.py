@@ -1,4 +1,4 @@
-"""Blocks for many sessions in step: each weight that is read serves up to four sessions.
+"""Blocks for many sessions in step: each weight that is read serves up to six sessions.
 
 The same bits as `surnn.kernels.blocks`: the same tiles, summed in the same order. Worth it for many
 sessions with few frames each, where tiles kept from frame to frame would rarely be used again.
@@ -9,87 +9,77 @@ from __future__ import annotations
 import numpy as np
 
 from surnn.kernels.bits import select_bits
-from surnn.kernels.blocks import block_bits, cell, write_open
+from surnn.kernels.blocks import block_bits, write_open
 from surnn.kernels.cache import inline, kernel
+from surnn.kernels.cells import gates_of, load_rows, memory_of, remembers, update
 from surnn.kernels.head import add_head_at, copy_padded
-from surnn.kernels.simd import fma, lanes, load, load_splat, store, zeros8, zeros16
+from surnn.kernels.simd import lanes, load, store, zeros8, zeros16
+from surnn.kernels.sums import add_columns, add_kept, no_sums
 
-__all__ = ["batch_layer8", "batch_layer16"]
-
-
-@inline
-def _tile4(weights, at, v, a, b, c, d, like):
-    """Sums of gates z, r, n over one tile's columns, which begin at a, b, c, d of v."""
-    z0, r0, n0, z1, r1, n1 = like, like, like, like, like, like
-    z2, r2, n2, z3, r3, n3 = like, like, like, like, like, like
-    size = lanes(like)
-    for k in range(size):
-        wz, wr = load(weights, at, like), load(weights, at + size, like)
-        wn = load(weights, at + 2 * size, like)
-        value = load_splat(v, a + k, like)
-        z0, r0, n0 = fma(wz, value, z0), fma(wr, value, r0), fma(wn, value, n0)
-        value = load_splat(v, b + k, like)
-        z1, r1, n1 = fma(wz, value, z1), fma(wr, value, r1), fma(wn, value, n1)
-        value = load_splat(v, c + k, like)
-        z2, r2, n2 = fma(wz, value, z2), fma(wr, value, r2), fma(wn, value, n2)
-        value = load_splat(v, d + k, like)
-        z3, r3, n3 = fma(wz, value, z3), fma(wr, value, r3), fma(wn, value, n3)
-        at += 3 * size
-    return z0, r0, n0, z1, r1, n1, z2, r2, n2, z3, r3, n3
+__all__ = ["batch_layer8", "batch_layer16", "share_out"]
 
 
 @inline
-def _add4(sums, z0, r0, n0, z1, r1, n1, z2, r2, n2, z3, r3, n3):
-    return (
-        z0 + sums[0], r0 + sums[1], n0 + sums[2], z1 + sums[3], r1 + sums[4], n1 + sums[5],
-        z2 + sums[6], r2 + sums[7], n2 + sums[8], z3 + sums[9], r3 + sums[10], n3 + sums[11],
-    )  # fmt: skip
+def share_out(count, most):
+    """How many of `count` sessions one round takes, so that all rounds are about equally full."""
+    rounds = (count + most - 1) // most
+    return (count + rounds - 1) // rounds
 
 
 @inline
-def _finish(block, begin, bits, z, r, nx, nh, v, new, inputs, like):
-    """The new states of one block of the session whose columns begin there in v."""
-    size = lanes(like)
-    old = load(v, begin + inputs + block * size, like)
-    h = select_bits(bits, cell(z, r, nx, nh, old), old)
-    store(new, begin + block * size, h)
+def _some(cell, weights, bias, block, begins, v, inputs, width, sums, like):
+    """Sums [S, R, 16] of one block for the S sessions whose columns begin at `begins` in v."""
+    gates = gates_of(cell)
+    size, rows = lanes(like), bias.shape[1]
+    wide = 16 * len(gates)
+    step = 16 * rows
+    for s in range(len(begins)):
+        for i in range(step):
+            sums[s * step + i] = bias[block, i // 16, i % 16]
+    at = block * (width // size) * (size * size // 16) * wide
+    for k in range(0, width, size):
+        part = no_sums(gates, begins)
+        for j in range(0, size, 16 // size):
+            part = add_columns(weights, at, v, begins, k + j, like, part)
+            at += wide
+        last = len(gates) - 1 if k < inputs else rows - 1
+        add_kept(sums, step, last, begins, part)
 
 
 @inline
-def _four(weights, bias, block, b0, b1, b2, b3, v, inputs, width, stride, masks, new, like):
-    """One block for four sessions, of which some may be the same."""
-    size = lanes(like)
-    tiles, first = width // size, 4 * size * block
-    bz, br = load(bias, first, like), load(bias, first + size, like)
-    bn, bh = load(bias, first + 2 * size, like), load(bias, first + 3 * size, like)
-    p0, p1, p2, p3 = b0 * stride, b1 * stride, b2 * stride, b3 * stride
-    z0, r0, n0, z1, r1, n1 = bz, br, bn, bz, br, bn
-    z2, r2, n2, z3, r3, n3 = bz, br, bn, bz, br, bn
-    at = block * tiles * 3 * size * size
-    for k in range(0, inputs, size):
-        sums = _tile4(weights, at, v, p0 + k, p1 + k, p2 + k, p3 + k, like)
-        z0, r0, n0, z1, r1, n1, z2, r2, n2, z3, r3, n3 = _add4(
-            sums, z0, r0, n0, z1, r1, n1, z2, r2, n2, z3, r3, n3
-        )
-        at += 3 * size * size
-    h0, h1, h2, h3 = bh, bh, bh, bh
-    for k in range(inputs, width, size):
-        sums = _tile4(weights, at, v, p0 + k, p1 + k, p2 + k, p3 + k, like)
-        z0, r0, h0, z1, r1, h1, z2, r2, h2, z3, r3, h3 = _add4(
-            sums, z0, r0, h0, z1, r1, h1, z2, r2, h2, z3, r3, h3
-        )
-        at += 3 * size * size
-    _finish(block, p0, masks[b0], z0, r0, n0, h0, v, new, inputs, like)
-    _finish(block, p1, masks[b1], z1, r1, n1, h1, v, new, inputs, like)
-    _finish(block, p2, masks[b2], z2, r2, n2, h2, v, new, inputs, like)
-    _finish(block, p3, masks[b3], z3, r3, n3, h3, v, new, inputs, like)
+def _finish(cell, block, count, members, first, masks, sums, v, inputs, stride, new, memory, like):
+    """New states of one block of the `count` sessions in `members[first :]`."""
+    size, step = lanes(like), len(load_rows(cell, sums, 0, 16)) * 16
+    for s in range(count):
+        b = members[first + s]
+        begin, bits = b * stride + block * size, masks[b]
+        old, kept = load(v, begin + inputs, like), load(memory, begin, like)
+        h, c = update(cell, load_rows(cell, sums, s * step, 16), old, kept)
+        store(new, begin, select_bits(bits, h, old))
+        if remembers(cell):
+            store(memory, begin, select_bits(bits, c, kept))
+
+
+@inline
+def _block(cell, weights, bias, block, members, count, v, inputs, width, stride, sums, like):
+    """Sums of one block for up to six sessions: two, four or six at a time."""
+    a, b = members[0] * stride, members[1] * stride
+    if count <= 2:
+        _some(cell, weights, bias, block, (a, b), v, inputs, width, sums, like)
+        return
+    c, d = members[2] * stride, members[3] * stride
+    if count <= 4:
+        _some(cell, weights, bias, block, (a, b, c, d), v, inputs, width, sums, like)
+        return
+    e, f = members[4] * stride, members[5] * stride
+    _some(cell, weights, bias, block, (a, b, c, d, e, f), v, inputs, width, sums, like)
 
 
 @inline
 def _layer(
-    words, offsets, rows, x, states, weights, bias, inputs, head, head_bias, logits, out, like
+    words, offsets, rows, x, cell, weights, bias, inputs, head, head_bias, logits, out, like
 ):
-    hidden, sessions = states.shape[1], len(rows)
+    states, hidden, sessions = cell.h, cell.h.shape[1], len(rows)
     size = lanes(like)
     blocks, tiles = weights.shape[0], weights.shape[1]
     width, labels = tiles * size, logits.shape[1]
@@ -97,11 +87,15 @@ def _layer(
     stride = width + 16 - size
     v = np.zeros(sessions * stride, np.float32)
     new = np.zeros(sessions * stride, np.float32)
+    memory = np.zeros(sessions * stride, np.float32)
     sums = np.zeros(sessions * labels, np.float32)
-    masks, members = np.zeros(sessions, np.int64), np.zeros(sessions + 3, np.int64)
+    scratch = np.zeros(6 * 16 * bias.shape[1], np.float32)
+    masks, members = np.zeros(sessions, np.int64), np.zeros(sessions + 6, np.int64)
     longest = 0
     for b in range(sessions):
         copy_padded(states, rows[b], v, b * stride + inputs)
+        if remembers(cell):
+            copy_padded(memory_of(cell), rows[b], memory, b * stride)
         add_head_at(head, head_bias, v, b * stride + inputs, sums, b * labels)
         longest = max(longest, offsets[b + 1] - offsets[b])
     for step in range(longest):
@@ -117,12 +111,19 @@ def _layer(
                     masks[b] = block_bits(words, n, block, size)
                     members[count] = b
                     count += masks[b] != 0
-            for j in range(count, count + 3):
-                members[j] = members[count - 1] if count else 0
-            for j in range(0, count, 4):
-                _four(
-                    weights, bias, block, members[j], members[j + 1], members[j + 2],
-                    members[j + 3], v, inputs, width, stride, masks, new, like,
+            if count == 0:
+                continue
+            for j in range(count, count + 6):
+                members[j] = members[count - 1]
+            some = share_out(count, 6)
+            for first in range(0, count, some):
+                _block(
+                    cell, weights, bias, block, members[first:], some, v, inputs, width, stride,
+                    scratch, like,
+                )  # fmt: skip
+                _finish(
+                    cell, block, min(some, count - first), members, first, masks, scratch, v,
+                    inputs, stride, new, memory, like,
                 )  # fmt: skip
         for b in range(sessions):
             n = offsets[b] + step
@@ -135,6 +136,8 @@ def _layer(
                         fresh = load(new, at + block * size, like)
                         store(v, at + inputs + block * size, fresh)
                         write_open(words, n, block, size, new, at, states, rows[b])
+                        if remembers(cell):
+                            write_open(words, n, block, size, memory, at, memory_of(cell), rows[b])
                 if changed:
                     add_head_at(head, head_bias, v, at + inputs, sums, b * labels)
                 for c in range(labels):
@@ -146,24 +149,24 @@ def _layer(
 
 @kernel
 def batch_layer8(
-    words, offsets, rows, x, states, weights, bias, inputs, head, head_bias, logits, out
+    words, offsets, rows, x, cell, weights, bias, inputs, head, head_bias, logits, out
 ):
     """Blocks of 8 neurons; see `batch_layer16`."""
     _layer(
-        words, offsets, rows, x, states, weights, bias, inputs, head, head_bias, logits, out,
+        words, offsets, rows, x, cell, weights, bias, inputs, head, head_bias, logits, out,
         zeros8(),
     )  # fmt: skip
 
 
 @kernel
 def batch_layer16(
-    words, offsets, rows, x, states, weights, bias, inputs, head, head_bias, logits, out
+    words, offsets, rows, x, cell, weights, bias, inputs, head, head_bias, logits, out
 ):
     """Run one layer over the frames of all sessions, frame by frame.
 
     Arguments as for `surnn.kernels.blocks.block_layer16`.
     """
     _layer(
-        words, offsets, rows, x, states, weights, bias, inputs, head, head_bias, logits, out,
+        words, offsets, rows, x, cell, weights, bias, inputs, head, head_bias, logits, out,
         zeros16(),
     )  # fmt: skip

@@ -1,8 +1,10 @@
-"""suGRU layer in blocks of 8 or 16 neurons: a block with no open neuron costs nothing.
+"""Layers in blocks of 8 or 16 neurons: a block with no open neuron costs nothing.
 
 For switches that neurons share (one per group of 8 or 16), and for dense layers. Neurons lie in
-lanes: weights are tiles [rows / L][columns / L][L columns][3 gates][L neurons], L = 8 or 16, over
-the columns x (padded to a multiple of 16), then h.
+lanes: weights are tiles [rows / L][columns / L][L L / 16 steps][G gates][16], L = 8 or 16, over the
+columns x (padded to a multiple of 16), then h. A step of a tile is one column of 16 neurons, or two
+columns of 8 neurons: either way whole vectors of 16 numbers, which is what the processor reads and
+multiplies fastest. In the second case both columns' sums are added at the very end.
 
 A block's sums are sums of its tiles' sums, in one fixed order. A tile's sum changes only when one
 of its columns did, so it is kept and read again until then. That is exact: the same bits as
@@ -14,43 +16,40 @@ from __future__ import annotations
 
 import numpy as np
 
-from surnn.kernels.activations import sigmoid, tanh
 from surnn.kernels.bits import select_bits
 from surnn.kernels.cache import inline, kernel
+from surnn.kernels.cells import (
+    all_sums,
+    gates_of,
+    memory_of,
+    remembers,
+    start_hidden,
+    update,
+)
 from surnn.kernels.head import add_head, copy_padded
-from surnn.kernels.simd import fma, lanes, load, load_splat, splat, store, zeros8, zeros16
+from surnn.kernels.simd import lanes, load, store, zeros8, zeros16
+from surnn.kernels.sums import add_columns, add_loaded, keep, no_sums
 
-__all__ = ["block_layer8", "block_layer16"]
-
-_ONE = np.float32(1.0)
+__all__ = ["block_bits", "block_layer8", "block_layer16", "write_open"]
 
 
 @inline
-def tile_sums(weights, tile, v, column, tile2, column2, like):
-    """Sums of gates z, r, n over the columns of two tiles."""
-    z, r, n, z2, r2, n2 = like, like, like, like, like, like
+def _compute(cell, weights, part, v, tile, column, tile2, column2, like):
+    """Keep the sums of two tiles, at once: only the sums of one tile wait for each other."""
+    gates = gates_of(cell)
     size = lanes(like)
-    at, at2 = tile * 3 * size * size, tile2 * 3 * size * size
-    for k in range(size):
-        value = load_splat(v, column + k, like)
-        z = fma(load(weights, at, like), value, z)
-        r = fma(load(weights, at + size, like), value, r)
-        n = fma(load(weights, at + 2 * size, like), value, n)
-        value = load_splat(v, column2 + k, like)
-        z2 = fma(load(weights, at2, like), value, z2)
-        r2 = fma(load(weights, at2 + size, like), value, r2)
-        n2 = fma(load(weights, at2 + 2 * size, like), value, n2)
-        at += 3 * size
-        at2 += 3 * size
-    return z, r, n, z2, r2, n2
-
-
-@inline
-def cell(z, r, nx, nh, old):
-    """The new state from a block's sums, biases included."""
-    z, r = sigmoid(z), sigmoid(r)
-    n = tanh(fma(r, nh, nx))
-    return fma(z, old, (splat(_ONE, z) - z) * n)
+    wide = 16 * len(gates)
+    first, second = (column,), (column2,)
+    sums, sums2 = no_sums(gates, first), no_sums(gates, second)
+    steps = size * size // 16
+    at, at2 = tile * steps * wide, tile2 * steps * wide
+    for k in range(0, size, 16 // size):
+        sums = add_columns(weights, at, v, first, k, like, sums)
+        sums2 = add_columns(weights, at2, v, second, k, like, sums2)
+        at += wide
+        at2 += wide
+    keep(part, tile * wide, sums)
+    keep(part, tile2 * wide, sums2)
 
 
 @inline
@@ -61,7 +60,7 @@ def block_bits(words, n, block, size):
 
 
 @inline
-def _refresh(weights, block, v, part, stamps, last, stale, like):
+def _refresh(cell, weights, block, v, part, stamps, last, stale, like):
     """Compute the tiles of a block that changed since its frame `last`."""
     size, tiles = lanes(like), len(stamps)
     count = 0
@@ -69,45 +68,28 @@ def _refresh(weights, block, v, part, stamps, last, stale, like):
         stale[count] = k
         count += stamps[k] > last
     first = block * tiles
-    # Two at a time: one tile's sums wait for each other, two tiles' do not.
-    for j in range(0, count - 1, 2):
+    stale[count] = stale[count - 1]
+    for j in range(0, count, 2):
         k, m = stale[j], stale[j + 1]
-        sums = tile_sums(weights, first + k, v, k * size, first + m, m * size, like)
-        _keep(part, first + k, sums[0], sums[1], sums[2])
-        _keep(part, first + m, sums[3], sums[4], sums[5])
-    if count % 2:
-        k = stale[count - 1]
-        sums = tile_sums(weights, first + k, v, k * size, first + k, k * size, like)
-        _keep(part, first + k, sums[0], sums[1], sums[2])
+        _compute(cell, weights, part, v, first + k, k * size, first + m, m * size, like)
 
 
 @inline
-def _keep(part, tile, z, r, n):
-    size = lanes(z)
-    store(part, 3 * size * tile, z)
-    store(part, 3 * size * tile + size, r)
-    store(part, 3 * size * tile + 2 * size, n)
-
-
-@inline
-def _total(part, block, tiles, input_tiles, bias, like):
-    """A block's sums: z, r, n of x, n of h."""
-    size = lanes(like)
-    at = 4 * size * block
-    z, r = load(bias, at, like), load(bias, at + size, like)
-    nx, nh = load(bias, at + 2 * size, like), load(bias, at + 3 * size, like)
-    at = 3 * size * block * tiles
+def _total(cell, part, block, tiles, input_tiles, bias):
+    """A block's sums."""
+    gates = gates_of(cell)
+    wide = 16 * len(gates)
+    begin = block * bias.shape[1] * 16
+    at = wide * block * tiles
+    of_x = add_loaded(bias, begin, gates)
     for _ in range(input_tiles):
-        z = z + load(part, at, like)
-        r = r + load(part, at + size, like)
-        nx = nx + load(part, at + 2 * size, like)
-        at += 3 * size
+        of_x = add_loaded(part, at, of_x)
+        at += wide
+    sums = start_hidden(cell, of_x, bias, begin)
     for _ in range(input_tiles, tiles):
-        z = z + load(part, at, like)
-        r = r + load(part, at + size, like)
-        nh = nh + load(part, at + 2 * size, like)
-        at += 3 * size
-    return z, r, nx, nh
+        sums = add_loaded(part, at, sums)
+        at += wide
+    return all_sums(cell, of_x, sums)
 
 
 @inline
@@ -123,25 +105,28 @@ def _mark_inputs(input_words, n, first, stamps, input_tiles, size):
 
 @inline
 def _layer(
-    words, offsets, rows, x, input_words, states, weights, bias, inputs, head, head_bias, logits,
+    words, offsets, rows, x, input_words, cell, weights, bias, inputs, head, head_bias, logits,
     out, like,
 ):  # fmt: skip
-    hidden = states.shape[1]
+    states, hidden = cell.h, cell.h.shape[1]
     size = lanes(like)
     blocks, tiles = weights.shape[0], weights.shape[1]
     input_tiles = inputs // size
     # The head reads whole vectors of 16, which may end behind the last block of 8.
     v = np.zeros(tiles * size + 16 - size, np.float32)
-    part = np.empty(blocks * tiles * 3 * size, np.float32)
+    part = np.empty(blocks * tiles * 16 * weights.shape[3], np.float32)
     new = np.empty(blocks * size, np.float32)
+    memory = np.zeros(blocks * size + 16 - size, np.float32)
     sums = np.zeros(logits.shape[1], np.float32)
     # When a tile's columns last changed: 2n by the inputs of frame n, 2n + 1 by its states.
     stamps = np.empty(tiles, np.int64)
     last = np.empty(blocks, np.int64)
-    stale, opened = np.empty(tiles, np.int64), np.empty(blocks, np.int64)
+    stale, opened = np.empty(tiles + 1, np.int64), np.empty(blocks + 1, np.int64)
     for b in range(len(rows)):
         row = rows[b]
         copy_padded(states, row, v, inputs)
+        if remembers(cell):
+            copy_padded(memory_of(cell), row, memory, 0)
         add_head(head, head_bias, v, inputs, sums)
         stamps[:] = 0
         last[:] = -1
@@ -154,18 +139,23 @@ def _layer(
                 count += block_bits(words, n, block, size) != 0
             for j in range(count):
                 block = opened[j]
-                _refresh(weights, block, v, part, stamps, last[block], stale, like)
+                _refresh(cell, weights, block, v, part, stamps, last[block], stale, like)
                 last[block] = 2 * n
-                z, r, nx, nh = _total(part, block, tiles, input_tiles, bias, like)
-                old = load(v, inputs + block * size, like)
+                at = block * size
+                old, kept = load(v, inputs + at, like), load(memory, at, like)
+                total = _total(cell, part, block, tiles, input_tiles, bias)
+                h, c = update(cell, total, old, kept)
                 bits = block_bits(words, n, block, size)
-                h = select_bits(bits, cell(z, r, nx, nh, old), old)
-                store(new, block * size, h)
+                store(new, at, select_bits(bits, h, old))
+                if remembers(cell):
+                    store(memory, at, select_bits(bits, c, kept))
             for j in range(count):
                 block = opened[j]
                 store(v, inputs + block * size, load(new, block * size, like))
                 stamps[input_tiles + block] = 2 * n + 1
                 write_open(words, n, block, size, new, 0, states, row)
+                if remembers(cell):
+                    write_open(words, n, block, size, memory, 0, memory_of(cell), row)
             if count:
                 add_head(head, head_bias, v, inputs, sums)
             for c in range(len(sums)):
@@ -191,32 +181,32 @@ def write_open(words, n, block, size, new, begin, states, row):
 
 @kernel
 def block_layer8(
-    words, offsets, rows, x, input_words, states, weights, bias, inputs, head, head_bias, logits,
+    words, offsets, rows, x, input_words, cell, weights, bias, inputs, head, head_bias, logits,
     out,
 ):  # fmt: skip
     """Blocks of 8 neurons; see `block_layer16`."""
     _layer(
-        words, offsets, rows, x, input_words, states, weights, bias, inputs, head, head_bias,
+        words, offsets, rows, x, input_words, cell, weights, bias, inputs, head, head_bias,
         logits, out, zeros8(),
     )  # fmt: skip
 
 
 @kernel
 def block_layer16(
-    words, offsets, rows, x, input_words, states, weights, bias, inputs, head, head_bias, logits,
+    words, offsets, rows, x, input_words, cell, weights, bias, inputs, head, head_bias, logits,
     out,
 ):  # fmt: skip
     """Run one layer over the frames of all sessions, one session after the other.
 
     Args:
-        words, offsets, rows, x, states, inputs, head, head_bias, logits, out: as in
+        words, offsets, rows, x, cell, inputs, head, head_bias, logits, out: as in
             `surnn.kernels.rows.row_layer`.
         input_words: open neurons of the layer below, [N, ceil(I / 16)]: its other outputs are
             unchanged. [0, 0]: any input may change.
-        weights: float32 [blocks, tiles, L, 3, L] as above.
-        bias: float32 [blocks, 4, L] for z, r, n of x, n of h.
+        weights: float32 [blocks, tiles, L L / 16, G, 16] as above.
+        bias: float32 [blocks, R, 16] for the cell's sums; for blocks of 8 in every other place.
     """
     _layer(
-        words, offsets, rows, x, input_words, states, weights, bias, inputs, head, head_bias,
+        words, offsets, rows, x, input_words, cell, weights, bias, inputs, head, head_bias,
         logits, out, zeros16(),
     )  # fmt: skip

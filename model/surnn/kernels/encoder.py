@@ -17,31 +17,43 @@ __all__ = ["encode"]
 
 
 @inline
-def _four_frames(v, a, b, c, d, weights, bias, column, size, width, out):
-    """32 outputs from `column` on, for the windows that begin at a, b, c, d of v: out [4, 32]."""
+def _four_frames(v, a, b, c, d, weights, bias, column, step, width, out):
+    """32 outputs from `column` on, for the windows that begin at a, b, c, d of v: out [4, 32].
+
+    Each frame of a window has a sum of its own: in one sum of all, every term would be rounded to
+    the last bit of a total of several hundred terms.
+    """
     like = zeros16()
-    low, high = load(bias, column, like), load(bias, column + 16, like)
-    a0, a1, b0, b1, c0, c1, d0, d1 = low, high, low, high, low, high, low, high
+    size = len(weights) // width
+    for i in range(0, 128, 32):
+        store(out, i, load(bias, column, like))
+        store(out, i + 16, load(bias, column + 16, like))
     at = column
-    for k in range(size):
-        low, high = load(weights, at, like), load(weights, at + 16, like)
-        value = load_splat(v, a + k, like)
-        a0, a1 = fma(low, value, a0), fma(high, value, a1)
-        value = load_splat(v, b + k, like)
-        b0, b1 = fma(low, value, b0), fma(high, value, b1)
-        value = load_splat(v, c + k, like)
-        c0, c1 = fma(low, value, c0), fma(high, value, c1)
-        value = load_splat(v, d + k, like)
-        d0, d1 = fma(low, value, d0), fma(high, value, d1)
-        at += width
-    store(out, 0, maximum(a0, like))
-    store(out, 16, maximum(a1, like))
-    store(out, 32, maximum(b0, like))
-    store(out, 48, maximum(b1, like))
-    store(out, 64, maximum(c0, like))
-    store(out, 80, maximum(c1, like))
-    store(out, 96, maximum(d0, like))
-    store(out, 112, maximum(d1, like))
+    for begin in range(0, size, step):
+        a0, a1, b0, b1, c0, c1, d0, d1 = like, like, like, like, like, like, like, like
+        for k in range(begin, begin + step):
+            low, high = load(weights, at, like), load(weights, at + 16, like)
+            value = load_splat(v, a + k, like)
+            a0, a1 = fma(low, value, a0), fma(high, value, a1)
+            value = load_splat(v, b + k, like)
+            b0, b1 = fma(low, value, b0), fma(high, value, b1)
+            value = load_splat(v, c + k, like)
+            c0, c1 = fma(low, value, c0), fma(high, value, c1)
+            value = load_splat(v, d + k, like)
+            d0, d1 = fma(low, value, d0), fma(high, value, d1)
+            at += width
+        _add(out, 0, a0, a1)
+        _add(out, 32, b0, b1)
+        _add(out, 64, c0, c1)
+        _add(out, 96, d0, d1)
+    for i in range(0, 128, 16):
+        store(out, i, maximum(load(out, i, like), like))
+
+
+@inline
+def _add(out, at, low, high):
+    store(out, at, load(out, at, low) + low)
+    store(out, at + 16, load(out, at + 16, low) + high)
 
 
 @kernel
@@ -57,7 +69,7 @@ def encode(features, offsets, rows, past, weights, bias, out):
         bias: float32 [W'].
         out: float32 [N, W], filled.
     """
-    size, padded = weights.shape
+    padded = weights.shape[1]
     width, step = out.shape[1], features.shape[1]
     history = past.shape[1] * step
     longest = 0
@@ -76,7 +88,7 @@ def encode(features, offsets, rows, past, weights, bias, out):
             for column in range(0, width, 32):
                 _four_frames(
                     v, a, min(a + step, last), min(a + 2 * step, last), min(a + 3 * step, last),
-                    weights, bias, column, size, padded, four,
+                    weights.reshape(-1), bias, column, step, padded, four,
                 )  # fmt: skip
                 for i in range(min(4, count - frame)):
                     for j in range(min(32, width - column)):

@@ -34,7 +34,7 @@ def add_head_at(head, bias, v, begin, part, place):
             s1 = fma(load(head, (c + 1) * width + k, like), h, s1)
             s2 = fma(load(head, (c + 2) * width + k, like), h, s2)
             s3 = fma(load(head, (c + 3) * width + k, like), h, s3)
-        store_sums(part, place + c, 1, s0, s1, s2, s3, bias, c)
+        store_sums(part, place + c, s0, s1, s2, s3, bias, c)
 
 
 @inline

@@ -27,41 +27,60 @@ def aligned(array: NDArray[np.float32]) -> Float32:
 
 
 def _columns(weight_x: Float32, weight_h: Float32, inputs: int, hidden: int) -> Float32:
-    """[3, H, inputs + hidden]: columns of x, then of h, each padded with zeros."""
+    """[G, H, inputs + hidden]: columns of x, then of h, each padded with zeros."""
     size, width = weight_h.shape[1], weight_x.shape[1]
-    joined = np.zeros((3, size, inputs + hidden), np.float32)
-    joined[:, :, :width] = weight_x.reshape(3, size, width)
-    joined[:, :, inputs : inputs + size] = weight_h.reshape(3, size, size)
+    gates = len(weight_h) // size
+    joined = np.zeros((gates, size, inputs + hidden), np.float32)
+    joined[:, :, :width] = weight_x.reshape(gates, size, width)
+    joined[:, :, inputs : inputs + size] = weight_h.reshape(gates, size, size)
     return joined
 
 
-def _biases(bias_x: Float32, bias_h: Float32) -> Float32:
-    """[4, H]: z, r, n of x, n of h."""
-    return np.concatenate([bias_x.reshape(3, -1), bias_h[None]])
+def _biases(bias_x: Float32, bias_h: Float32 | None, hidden: int) -> Float32:
+    """[R, H]: the gates', and suGRU's candidate's over h."""
+    of_x = bias_x.reshape(-1, hidden)
+    return of_x if bias_h is None else np.concatenate([of_x, bias_h[None]])
 
 
 def pack_rows(
-    weight_x: Float32, weight_h: Float32, bias_x: Float32, bias_h: Float32
+    weight_x: Float32, weight_h: Float32, bias_x: Float32, bias_h: Float32 | None = None
 ) -> tuple[Float32, Float32, int]:
-    """Weights [H, 3, X + H'], biases [H, 4] and X for `surnn.kernels.rows`."""
-    inputs, hidden = padded(weight_x.shape[1], 16), padded(weight_h.shape[1], 16)
+    """Weights [H, G, X + H'], biases [H, R] and X for `surnn.kernels.rows`."""
+    size = weight_h.shape[1]
+    inputs, hidden = padded(weight_x.shape[1], 16), padded(size, 16)
     joined = _columns(weight_x, weight_h, inputs, hidden)
-    return aligned(joined.transpose(1, 0, 2)), aligned(_biases(bias_x, bias_h).T), inputs
+    return aligned(joined.transpose(1, 0, 2)), aligned(_biases(bias_x, bias_h, size).T), inputs
 
 
 def pack_blocks(
-    weight_x: Float32, weight_h: Float32, bias_x: Float32, bias_h: Float32, lanes: int
+    weight_x: Float32,
+    weight_h: Float32,
+    bias_x: Float32,
+    bias_h: Float32 | None = None,
+    *,
+    lanes: int,
 ) -> tuple[Float32, Float32, int]:
-    """Weights [blocks, tiles, L, 3, L], biases [blocks, 4, L] and X for `surnn.kernels.blocks`."""
+    """Weights [blocks, tiles, L L / 16, G, 16], biases [blocks, R, 16] and X.
+
+    For `surnn.kernels.blocks`, which says in what order tiles and biases lie.
+    """
     size = weight_h.shape[1]
     inputs, hidden = padded(weight_x.shape[1], lanes), padded(size, lanes)
-    joined = np.zeros((3, hidden, inputs + hidden), np.float32)
-    joined[:, :size] = _columns(weight_x, weight_h, inputs, hidden)
-    biases = np.zeros((4, hidden), np.float32)
-    biases[:, :size] = _biases(bias_x, bias_h)
-    # gate, block, lane, tile, column → block, tile, column, gate, lane
-    tiles = joined.reshape(3, hidden // lanes, lanes, -1, lanes).transpose(1, 3, 4, 0, 2)
-    return aligned(tiles), aligned(biases.reshape(4, -1, lanes).transpose(1, 0, 2)), inputs
+    columns = _columns(weight_x, weight_h, inputs, hidden)
+    gates, together = len(columns), 16 // lanes
+    joined = np.zeros((gates, hidden, inputs + hidden), np.float32)
+    joined[:, :size] = columns
+    # gate, block, neuron, tile, step, column → block, tile, step, gate, neuron, column
+    tiles = joined.reshape(gates, hidden // lanes, lanes, -1, lanes // together, together)
+    tiles = tiles.transpose(1, 3, 4, 0, 2, 5)
+    own = _biases(bias_x, bias_h, size)
+    biases = np.zeros((len(own), hidden, together), np.float32)
+    biases[:, :size, 0] = own
+    return (
+        aligned(tiles.reshape(*tiles.shape[:4], 16)),
+        aligned(biases.reshape(len(own), -1, 16).transpose(1, 0, 2)),
+        inputs,
+    )
 
 
 def pack_head(weight: Float32) -> Float32:

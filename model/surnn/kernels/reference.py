@@ -42,26 +42,52 @@ def switches(
 def layer(
     x: Float32,
     opened: NDArray[np.bool_],
-    h: Float32,
+    states: tuple[Float32, ...],
     weights: dict[str, Float32],
-) -> NDArray[np.float64]:
-    """Hidden states [T, H], in float64.
+) -> tuple[NDArray[np.float64], ...]:
+    """All states of all frames [T, H], in float64: h, and suLSTM's c.
 
     Args:
         x: inputs [T, I].
         opened: open neurons [T, H].
-        h: state before the first frame [H].
-        weights: weight_x [3H, I], weight_h [3H, H], bias_x [3H], bias_h [H] (`surnn.nn.cells`).
+        states: before the first frame: h, and suLSTM's c [H].
+        weights: weight_x [GH, I], weight_h [GH, H], bias_x [GH], suGRU's bias_h [H]
+            (`surnn.nn.cells`). How many gates G there are says which cell it is.
     """
     wide = {name: w.astype(np.float64) for name, w in weights.items()}
-    state, size = h.astype(np.float64), len(h)
-    states = np.empty((len(x), size))
+    size = len(states[0])
+    step = {1: _surnn, 3: _sugru, 4: _sulstm}[len(weights["weight_h"]) // size]
+    now = tuple(state.astype(np.float64) for state in states)
+    found = tuple(np.empty((len(x), size)) for _ in states)
     for t, (frame, is_open) in enumerate(zip(x.astype(np.float64), opened, strict=True)):
-        wx = wide["weight_x"] @ frame + wide["bias_x"]
-        uh = wide["weight_h"] @ state
-        z = 1.0 / (1.0 + np.exp(-(wx[:size] + uh[:size])))
-        r = 1.0 / (1.0 + np.exp(-(wx[size : 2 * size] + uh[size : 2 * size])))
-        n = np.tanh(wx[2 * size :] + r * (uh[2 * size :] + wide["bias_h"]))
-        state = np.where(is_open, (1 - z) * n + z * state, state)
-        states[t] = state
-    return states
+        wx = (wide["weight_x"] @ frame + wide["bias_x"]).reshape(-1, size)
+        uh = (wide["weight_h"] @ now[0]).reshape(-1, size)
+        new = step(wx, uh, now, wide)
+        now = tuple(np.where(is_open, a, b) for a, b in zip(new, now, strict=True))
+        for all_states, state in zip(found, now, strict=True):
+            all_states[t] = state
+    return found
+
+
+Wide = NDArray[np.float64]
+
+
+def _sigmoid(x: Wide) -> Wide:
+    y: Wide = 1.0 / (1.0 + np.exp(-x))
+    return y
+
+
+def _surnn(wx: Wide, uh: Wide, now: tuple[Wide, ...], _: dict[str, Wide]) -> tuple[Wide, ...]:
+    return (np.tanh(wx[0] + uh[0]),)
+
+
+def _sugru(wx: Wide, uh: Wide, now: tuple[Wide, ...], wide: dict[str, Wide]) -> tuple[Wide, ...]:
+    z, r = _sigmoid(wx[0] + uh[0]), _sigmoid(wx[1] + uh[1])
+    n = np.tanh(wx[2] + r * (uh[2] + wide["bias_h"]))
+    return ((1 - z) * n + z * now[0],)
+
+
+def _sulstm(wx: Wide, uh: Wide, now: tuple[Wide, ...], _: dict[str, Wide]) -> tuple[Wide, ...]:
+    i, f, g, o = wx + uh
+    c = _sigmoid(f) * now[1] + _sigmoid(i) * np.tanh(g)
+    return _sigmoid(o) * np.tanh(c), c

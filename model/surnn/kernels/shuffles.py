@@ -6,57 +6,54 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from surnn.kernels.simd import INT, pointer_to, same
+from surnn.kernels.simd import INT, pointer_to, same, vector_at
 
-__all__ = ["store_sums", "transpose16"]
+__all__ = ["store_sums", "sum_lanes", "transpose16"]
 
 
 def _shuffle(builder, a, b, order):
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
 
 
-@intrinsic
-def store_sums(typing, array, index, stride, a, b, c, d, bias, first):
-    """array[index + i * stride] = bias[first + i] + the 16 lanes of the i-th vector, i = 0..3.
+def sum_lanes(builder, v):
+    """LLVM vector of four numbers: the sums of the lanes of each of four vectors of 16.
 
     Always the same tree: halves, quarters, pairs, neighbours.
     """
+    low, high = list(range(8)), list(range(8, 16))
+
+    def halves(x, y):
+        return builder.fadd(
+            _shuffle(builder, x, y, low + [16 + i for i in low]),
+            _shuffle(builder, x, y, high + [16 + i for i in high]),
+        )
+
+    def swapped(distance):
+        return [i ^ distance for i in range(16)]
+
+    ab, cd = halves(v[0], v[1]), halves(v[2], v[3])
+    first = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
+    quarters = builder.fadd(
+        _shuffle(builder, ab, cd, first), _shuffle(builder, ab, cd, [i + 4 for i in first])
+    )
+    pairs = builder.fadd(quarters, _shuffle(builder, quarters, quarters, swapped(2)))
+    sums = builder.fadd(pairs, _shuffle(builder, pairs, pairs, swapped(1)))
+    return _shuffle(builder, sums, sums, [0, 4, 8, 12])
+
+
+@intrinsic
+def store_sums(typing, array, index, a, b, c, d, bias, first):
+    """array[index : index + 4] = bias[first : first + 4] + the sums of the lanes of a, b, c, d."""
 
     def build(context, builder, sig, args):
-        v = args[3:7]
-        low, high = list(range(8)), list(range(8, 16))
-
-        def halves(x, y):
-            return builder.fadd(
-                _shuffle(builder, x, y, low + [16 + i for i in low]),
-                _shuffle(builder, x, y, high + [16 + i for i in high]),
-            )
-
-        def swapped(distance):
-            return [i ^ distance for i in range(16)]
-
-        ab, cd = halves(v[0], v[1]), halves(v[2], v[3])
-        first = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
-        quarters = builder.fadd(
-            _shuffle(builder, ab, cd, first), _shuffle(builder, ab, cd, [i + 4 for i in first])
-        )
-        pairs = builder.fadd(quarters, _shuffle(builder, quarters, quarters, swapped(2)))
-        sums = builder.fadd(pairs, _shuffle(builder, pairs, pairs, swapped(1)))
-        pointer = pointer_to(context, builder, sig.args[7], args[7], args[8], 4)
-        four = builder.fadd(
-            _shuffle(builder, sums, sums, [0, 4, 8, 12]), builder.load(pointer, align=4)
-        )
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        place = args[1]
-        for i in range(4):
-            value = builder.extract_element(four, ir.Constant(INT, i))
-            builder.store(value, builder.gep(data, [place]), align=4)
-            place = builder.add(place, args[2])
+        four = sum_lanes(builder, args[2:6])
+        added = vector_at(context, builder, sig.args[6], args[6], args[7], 4)
+        total = builder.fadd(four, added)
+        vector_at(context, builder, sig.args[0], args[0], args[1], 4, store=total)
         return context.get_dummy_value()
 
     ok = same(a, b, c, d) and a.lanes == 16
-    signature = types.void(array, types.intp, types.intp, a, b, c, d, bias, types.intp)
-    return (signature, build) if ok else None
+    return (types.void(array, types.intp, a, b, c, d, bias, types.intp), build) if ok else None
 
 
 @intrinsic

@@ -25,8 +25,12 @@ from numba.extending import intrinsic, models, overload, register_model
 __all__ = [
     "FLOAT",
     "INT",
+    "VECTOR16",
     "Vector",
+    "broadcast",
+    "data_of",
     "fma",
+    "fused_multiply_add",
     "lanes",
     "load",
     "load_splat",
@@ -37,6 +41,8 @@ __all__ = [
     "same",
     "splat",
     "store",
+    "vector_at",
+    "vector_constant",
     "zeros8",
     "zeros16",
 ]
@@ -63,7 +69,8 @@ class _VectorModel(models.PrimitiveModel):
 VECTOR8, VECTOR16 = Vector(8), Vector(16)
 
 
-def _constant(vector: Vector, value: float) -> ir.Constant:
+def vector_constant(vector: Vector, value: float) -> ir.Constant:
+    """LLVM constant with the number in every lane."""
     return ir.Constant(ir.VectorType(FLOAT, vector.lanes), [value] * vector.lanes)
 
 
@@ -72,23 +79,35 @@ def same(*args) -> bool:
     return isinstance(args[0], Vector) and all(a == args[0] for a in args)
 
 
+def data_of(context, builder, array_type, array):
+    """LLVM pointer to an array's memory."""
+    return context.make_array(array_type)(context, builder, array).data
+
+
 def pointer_to(context, builder, array_type, array, index, lanes):
     """LLVM pointer to the vector that begins at an element of an array."""
-    data = context.make_array(array_type)(context, builder, array).data
-    address = builder.gep(data, [index])
+    address = builder.gep(data_of(context, builder, array_type, array), [index])
     return builder.bitcast(address, ir.VectorType(FLOAT, lanes).as_pointer())
+
+
+def vector_at(context, builder, array_type, array, index, lanes, store=None):
+    """Load the vector that begins at an element of an array, or store one there."""
+    pointer = pointer_to(context, builder, array_type, array, index, lanes)
+    if store is None:
+        return builder.load(pointer, align=4)
+    return builder.store(store, pointer, align=4)
 
 
 @intrinsic
 def zeros8(typing):
     """Eight zeros."""
-    return VECTOR8(), lambda context, builder, sig, args: _constant(VECTOR8, 0.0)
+    return VECTOR8(), lambda context, builder, sig, args: vector_constant(VECTOR8, 0.0)
 
 
 @intrinsic
 def zeros16(typing):
     """Sixteen zeros."""
-    return VECTOR16(), lambda context, builder, sig, args: _constant(VECTOR16, 0.0)
+    return VECTOR16(), lambda context, builder, sig, args: vector_constant(VECTOR16, 0.0)
 
 
 @intrinsic
@@ -124,7 +143,14 @@ def store(typing, array, index, vector):
     return types.void(array, types.intp, vector), build
 
 
-def _broadcast(builder, value, like):
+def broadcast(builder, vector, lanes, wide):
+    """LLVM vector of `wide` numbers: those of a narrow one, again and again."""
+    nothing = ir.Constant(ir.VectorType(FLOAT, lanes), ir.Undefined)
+    order = ir.Constant(ir.VectorType(INT, wide), [i % lanes for i in range(wide)])
+    return builder.shuffle_vector(vector, nothing, order)
+
+
+def _splat(builder, value, like):
     nothing = ir.Constant(ir.VectorType(FLOAT, like.lanes), ir.Undefined)
     single = builder.insert_element(nothing, value, ir.Constant(INT, 0))
     mask = ir.Constant(ir.VectorType(INT, like.lanes), [0] * like.lanes)
@@ -136,7 +162,7 @@ def splat(typing, value, like):
     """The number in every lane."""
 
     def build(context, builder, sig, args):
-        return _broadcast(builder, args[0], like)
+        return _splat(builder, args[0], like)
 
     return like(types.float32, like), build
 
@@ -146,9 +172,9 @@ def load_splat(typing, array, index, like):
     """array[index] in every lane."""
 
     def build(context, builder, sig, args):
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        data = data_of(context, builder, sig.args[0], args[0])
         value = builder.load(builder.gep(data, [args[1]]))
-        return _broadcast(builder, value, like)
+        return _splat(builder, value, like)
 
     return like(array, types.intp, like), build
 
@@ -187,18 +213,21 @@ def _overload_div(a, b):
     return (lambda a, b: _div(a, b)) if same(a, b) else None
 
 
+def fused_multiply_add(builder, a, b, c, lanes):
+    """LLVM's a * b + c."""
+    kind = ir.VectorType(FLOAT, lanes)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fmuladd.v{lanes}f32"
+    )
+    return builder.call(function, (a, b, c))
+
+
 @intrinsic
 def fma(typing, a, b, c):
     """a * b + c: rounded once where the processor can, which all with AVX2 or NEON do."""
 
     def build(context, builder, sig, args):
-        kind = ir.VectorType(FLOAT, a.lanes)
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(kind, [kind] * 3),
-            f"llvm.fmuladd.v{a.lanes}f32",
-        )
-        return builder.call(function, args)
+        return fused_multiply_add(builder, *args, a.lanes)
 
     return (a(a, b, c), build) if same(a, b, c) else None
 

@@ -46,10 +46,11 @@ def _activate(pre, saved, first, count, room):
 
 
 @kernel
-def train_forward(x, gates, everywhere, h0, weights, bias, inputs, states, saved):
+def train_forward(cell, x, gates, everywhere, h0, weights, bias, inputs, states, saved):
     """All hidden states.
 
     Args:
+        cell: any `surnn.kernels.cells.SuGRU`: says which sums to take.
         x: float32 [B, T, I]; gates: float32 [B, T, H], open where above 0.
         everywhere: are closed neurons entries too?
         h0: float32 [B, H].
@@ -76,7 +77,7 @@ def train_forward(x, gates, everywhere, h0, weights, bias, inputs, states, saved
                 _load_frame(x, b, t, v)
                 listed[count] = listed[count - 1]
                 for j in range(0, count, 2):
-                    dots(weights, bias, listed[j], listed[j + 1], v, inputs, pre, j, room)
+                    dots(cell, weights, bias, listed[j], listed[j + 1], v, inputs, pre, j, room)
                 _activate(pre, saved, first, count, room)
                 for j in range(count):
                     i = listed[j]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from surnn.cells import Cell
 from surnn.errors import CorruptModel, InvalidShape, MissingDependency, UnknownModel
 from surnn.fingerprint import fingerprint
 from surnn.runtimes.base import FrameBlock
@@ -31,7 +32,7 @@ try:
     from safetensors.numpy import load_file
 
     from surnn.features import ConvolutionEncoder, build_features
-    from surnn.runtimes.native_layer import NativeLayer
+    from surnn.runtimes.native_layer import NativeLayer, cell_states
 except ImportError as error:
     raise MissingDependency(
         f"the native runtime needs {error.name}, expected an installation with "
@@ -46,6 +47,7 @@ _MANY = 64
 _FRAMES = 4096
 """Frames that one pass through the layers carries at most: bounds its memory."""
 
+_GATES = {Cell.SURNN: 1, Cell.SUGRU: 3, Cell.SULSTM: 4}
 _ANY: NDArray[np.uint16] = np.zeros((0, 0), np.uint16)
 """Open neurons below the first layer: any feature may change in any frame."""
 
@@ -163,9 +165,9 @@ class NativeRuntime:
         opened = np.empty((len(self._layers), len(joined)), np.float32)
         x, below = features, _ANY
         for i, layer in enumerate(self._layers):
-            x, below = layer(
-                starts, ends, rows, features, x, below, arrays[f"h{i}"], logits, opened[i]
-            )
+            names = (state.name for state in self.spec.layer_states(i))
+            states = cell_states(layer.cell, tuple(arrays[name] for name in names))
+            x, below = layer(starts, ends, rows, features, x, below, states, logits, opened[i])
         arrays["t"][rows] = starts + (ends[1:] - ends[:-1])
         logits = logits[:, : len(self.spec.labels)]
         marks = ends.tolist()
@@ -185,12 +187,14 @@ def _shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     inputs = features = spec.features
     for i, layer in enumerate(spec.layers):
         hidden, switch = layer.hidden, layer.switch
+        rows = _GATES[layer.cell] * hidden
         shapes |= {
-            f"layers.{i}.cell.weight_x": (3 * hidden, inputs),
-            f"layers.{i}.cell.weight_h": (3 * hidden, hidden),
-            f"layers.{i}.cell.bias_x": (3 * hidden,),
-            f"layers.{i}.cell.bias_h": (hidden,),
+            f"layers.{i}.cell.weight_x": (rows, inputs),
+            f"layers.{i}.cell.weight_h": (rows, hidden),
+            f"layers.{i}.cell.bias_x": (rows,),
         }
+        if layer.cell is Cell.SUGRU:
+            shapes[f"layers.{i}.cell.bias_h"] = (hidden,)
         if switch.mode in (SwitchMode.CLOCK, SwitchMode.CLOCK_INPUT):
             shapes[f"layers.{i}.switch.amplitude"] = (2 * switch.frequencies, layer.switches)
         if switch.mode in (SwitchMode.INPUT, SwitchMode.CLOCK_INPUT):

@@ -8,17 +8,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from surnn.cells import Cell
 from surnn.clock import AMPLITUDE_LIMIT, AMPLITUDE_ONE, CLOCK_ONE, clock_basis, increments
 from surnn.kernels.batches import batch_layer8, batch_layer16
 from surnn.kernels.blocks import block_layer8, block_layer16
 from surnn.kernels.cache import instruction_set
+from surnn.kernels.cells import SuGRU, SuLSTM, SuRNN
 from surnn.kernels.packing import aligned, pack_blocks, pack_head, pack_rows, padded
+from surnn.kernels.row_batches import row_batch_layer
 from surnn.kernels.rows import row_layer
 from surnn.kernels.switches import neuron_bits
 from surnn.spec import LayerSpec, ModelSpec, SwitchMode
 from surnn.types import Float32, Int64
 
-__all__ = ["BREAK_EVEN", "NativeLayer", "choose_kernel", "run_kernel"]
+__all__ = [
+    "BREAK_EVEN",
+    "CellStates",
+    "NativeLayer",
+    "cell_states",
+    "cell_weights",
+    "choose_kernel",
+    "pack",
+    "run_kernel",
+]
+
+CellStates = SuRNN | SuGRU | SuLSTM
+
+_STATES: dict[Cell, type[CellStates]] = {
+    Cell.SURNN: SuRNN,
+    Cell.SUGRU: SuGRU,
+    Cell.SULSTM: SuLSTM,
+}
+"""What tells the kernels which cell they run."""
+_WEIGHTS = ("weight_x", "weight_h", "bias_x", "bias_h")
+
 
 BREAK_EVEN = 0.55
 """Open rate of per-neuron switches above which computing whole blocks is faster than skipping
@@ -43,18 +66,8 @@ class NativeLayer:
         self._last = index == len(spec.layers) - 1
         self._switches = _PackedSwitches(layer, weights, f"layers.{index}.switch.")
         self.kernel = choose_kernel(layer, self._switches.open_rate)
-        prefix = f"layers.{index}.cell."
-        cell = (
-            weights[prefix + "weight_x"],
-            weights[prefix + "weight_h"],
-            weights[prefix + "bias_x"],
-            weights[prefix + "bias_h"],
-        )
-        self._packed = (
-            pack_rows(*cell)
-            if self.kernel == "row"
-            else pack_blocks(*cell, 8 if self.kernel == "block8" else 16)
-        )
+        self.cell = layer.cell
+        self._packed = pack(self.kernel, cell_weights(weights, f"layers.{index}.cell."))
         begin = sum(below.hidden for below in spec.layers[:index])
         self._head = pack_head(weights["head.weight"][:, begin : begin + layer.hidden])
         self.labels = len(self._head)
@@ -71,7 +84,7 @@ class NativeLayer:
         features: Float32,
         x: Float32,
         below: NDArray[np.uint16],
-        states: Float32,
+        states: CellStates,
         logits: Float32,
         opened: Float32,
     ) -> tuple[Float32, NDArray[np.uint16]]:
@@ -84,7 +97,7 @@ class NativeLayer:
             features: what the switches see [N, F].
             x: inputs [N, I].
             below: open neurons of the layer below [N, ceil(I / 16)], or empty.
-            states: the pool's hidden states [capacity, H].
+            states: the layer's states in the pool (`cell_states`).
             logits: added to, [N, C'].
             opened: filled with the number of open neurons [N].
         """
@@ -150,6 +163,23 @@ class _PackedSwitches:
         return words
 
 
+def cell_states(cell: Cell, arrays: tuple[Any, ...]) -> CellStates:
+    """A layer's states [capacity, H] as the kernels want them."""
+    return _STATES[cell](*arrays)
+
+
+def cell_weights(weights: Mapping[str, Float32], prefix: str) -> tuple[Float32, ...]:
+    """What a cell has of weight_x, weight_h, bias_x, bias_h, in this order."""
+    return tuple(weights[prefix + name] for name in _WEIGHTS if prefix + name in weights)
+
+
+def pack(kernel: str, weights: tuple[Float32, ...]) -> tuple[Float32, Float32, int]:
+    """Weights, biases and X as `row`, `block8` or `block16` reads them."""
+    if kernel == "row":
+        return pack_rows(*weights)
+    return pack_blocks(*weights, lanes=8 if kernel == "block8" else 16)
+
+
 def run_kernel(
     kernel: str,
     words: NDArray[np.uint16],
@@ -161,9 +191,10 @@ def run_kernel(
 ) -> None:
     """Run `row`, `block8` or `block16`; `tail` is (states, weights, bias, X, head, its bias,
     logits, out). Arguments as in `surnn.kernels.rows` and `surnn.kernels.blocks`."""
+    together = _shares_weights(len(rows), len(x))
     if kernel == "row":
-        row_layer(words, offsets, rows, x, *tail)
-    elif _shares_weights(kernel, len(rows), len(x)):
+        (row_batch_layer if together else row_layer)(words, offsets, rows, x, *tail)
+    elif together:
         batch = batch_layer8 if kernel == "block8" else batch_layer16
         batch(words, offsets, rows, x, *tail)
     else:
@@ -171,10 +202,10 @@ def run_kernel(
         single(words, offsets, rows, x, below, *tail)
 
 
-def _shares_weights(kernel: str, sessions: int, frames: int) -> bool:
+def _shares_weights(sessions: int, frames: int) -> bool:
     """Does a batch run faster with sessions in step?"""
-    # 12 sums of 16 numbers fit into the registers of AVX-512 only.
-    fits = kernel == "block8" or instruction_set() == "avx512"
+    # Sums of 4 to 6 sessions at once fit into the registers of AVX-512 only.
+    fits = instruction_set() == "avx512"
     return fits and sessions >= _MANY_SESSIONS and frames <= _FEW_FRAMES * sessions
 
 

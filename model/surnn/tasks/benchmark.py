@@ -133,6 +133,9 @@ class Benchmark(ABC, Generic[C]):
         """No recordings: the data is generated, unless a task says otherwise."""
         return []
 
+    def record(self) -> None:
+        """Nothing was divided."""
+
 
 def sensor_spec(
     name: str,

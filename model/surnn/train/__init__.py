@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 from surnn import checkpoint
+from surnn.dataset.record import DataRecord, write_record
+from surnn.dataset.split import Part
 from surnn.errors import InvalidConfig
 from surnn.nn import Network
 from surnn.train.config import Config, read_config
@@ -26,6 +28,7 @@ def train(
     out_dir: Path | str,
     *,
     minutes: float | None = None,
+    steps: int | None = None,
     progress: bool = True,
 ) -> Path:
     """Run a training config and write a complete model folder.
@@ -36,6 +39,7 @@ def train(
         out_dir: made if missing; gets model.onnx, model.safetensors, spec.json, metrics.json,
             README.md (the model card) and PNG figures.
         minutes: instead of the config's training time.
+        steps: instead of the config's number of steps.
         progress: show a progress bar on stderr.
 
     Returns `out_dir`. Raises `InvalidConfig`, `InvalidInput` or `InvalidAudio` on bad configs and
@@ -48,10 +52,15 @@ def train(
             raise InvalidConfig(f"minutes is {minutes:g}, expected more than 0")
         budget = config.budget.model_copy(update={"minutes": minutes})
         config = config.model_copy(update={"budget": budget})
+    if steps is not None:
+        budget = config.budget.model_copy(update={"steps": steps})
+        config = config.model_copy(update={"budget": budget})
     root = data_root if data_root is not None else config.data
     if root is None:
         raise InvalidConfig(f"{path}: no data folder: give one, or set `data` in the config")
-    task = _task(config, Path(root))
+    # A folder named in the config is looked for beside it.
+    root = Path(root) if data_root is not None else path.parent / root
+    task = _task(config, root)
     out.mkdir(parents=True, exist_ok=True)
 
     def keep(network: Network, report: Report) -> None:
@@ -64,6 +73,7 @@ def train(
     _finish(task, found.network, report)
     network = found.network
     figures = _figures(config, task, found)
+    record = task.record()
     network.spec = network.spec.model_copy(
         update={
             "metrics": report.figures.get("main", {}),
@@ -77,21 +87,42 @@ def train(
         }
     )
     checkpoint.save(network, out)
-    (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
-    _publish(path, config, found, figures, out)
+    if record is not None:
+        write_record(record, out)
+    _publish(path, config, found, figures, record, root, out)
     return out
 
 
-def _publish(path: Path, config: Config, found: Fit, figures: dict[str, object], out: Path) -> None:
+def _publish(
+    path: Path,
+    config: Config,
+    found: Fit,
+    figures: dict[str, object],
+    record: DataRecord | None,
+    root: Path,
+    out: Path,
+) -> None:
     """Everything that is made from a trained network."""
     # Imported here: export needs onnx, plots need matplotlib, and neither is needed to train.
+    from surnn.evaluate import listen
     from surnn.export import export
+    from surnn.model import load
     from surnn.train.card import write_card
     from surnn.train.plots import write_plots
+    from surnn.train.report import write_report
 
     export(found.network, out)
+    evaluation = None
+    if record is not None:
+        # What the report and the card show was measured as a server would run it, once, on
+        # recordings that nothing was chosen by.
+        part = Part.TEST if record.names(Part.TEST) else Part.VALID
+        evaluation = listen(load(out), root, part=part, record=record)
+        figures[part.value] = evaluation.figures
+    (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     images = write_plots(found, out)
     write_card(path, config, found.network.spec, figures, images, out)
+    write_report(path, config, found, figures, evaluation, record, out)
 
 
 def _task(config: Config, root: Path) -> Task:
@@ -101,6 +132,10 @@ def _task(config: Config, root: Path) -> Task:
         from surnn.train.voice import VoiceTask
 
         return VoiceTask(config, root)
+    if config.task in ("audio", "sensor"):
+        from surnn.train.frames import FramesTask
+
+        return FramesTask(config, root)
     from surnn.train.sensor import SensorTask
 
     return SensorTask(config, root)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from surnn.segments import Segment, frame_labels
 from surnn.train import audio_effects as effects
+from surnn.train.audio_channel import channel
 from surnn.train.config import MixConfig
 from surnn.train.recordings import Pool
 from surnn.types import Float32
@@ -74,7 +75,7 @@ class Mixer:
         clean = rng.random() < config.clean
         noise = None if clean else self._noise(rng)
         mix = _at_snr(speech, segments, noise, snr, self.rate)
-        mix = self._channel(rng, mix)
+        mix = channel(rng, mix, config, self.rate)
         if rng.random() < config.drop_out:
             segments = self._drop_out(rng, mix, segments)
         labels = frame_labels(segments, "speech", self.frames, self.rate / self.hop)
@@ -161,40 +162,6 @@ class Mixer:
             response = effects.equaliser_response(rng, self.samples, self.rate, 12.0)
             wave = effects.filtered(wave, response)
         return wave
-
-    def _channel(self, rng: np.random.Generator, mix: Float32) -> Float32:
-        """Microphone, level, sound card, line."""
-        config, n, rate = self.config, self.samples, self.rate
-        response = None
-        if rng.random() < config.equaliser:
-            response = effects.equaliser_response(rng, n, rate, 8.0)
-        line, band = rng.random(), None
-        if line < config.telephone:
-            band = effects.band_response(n, rate, rng.uniform(150, 300), rng.uniform(3200, 3600))
-        elif line < config.telephone + config.low_rate:
-            low_rate = float(rng.choice([8_000.0, 8_000.0, 11_025.0, 12_000.0]))
-            band = effects.band_response(n, rate, 0.0, 0.49 * low_rate)
-        if band is not None:
-            response = band if response is None else response * band
-        if response is not None:
-            mix = effects.filtered(mix, response)
-        peak = max(float(np.abs(mix).max()), 1e-9)
-        mix = mix * np.float32(10.0 ** (rng.uniform(*config.peak_db) / 20.0) / peak)
-        if rng.random() < config.offset:
-            mix += np.float32(rng.uniform(-0.03, 0.03))
-        if rng.random() < config.clipping:
-            peak = 10.0 ** (rng.uniform(3, 14) / 20.0)
-            mix = np.clip(mix * np.float32(peak / max(float(np.abs(mix).max()), 1e-9)), -1.0, 1.0)
-        if line < config.telephone:
-            mix = effects.mu_law(mix)
-        elif rng.random() < 0.8:
-            mix = effects.quantised(mix)
-        if band is not None and rng.random() < 0.7:
-            # Rounding happens at the low rate: nothing of it lies above the band.
-            if line < config.telephone:
-                band = effects.band_response(n, rate, 0.0, 4000.0)
-            mix = effects.filtered(mix, band)
-        return np.ascontiguousarray(mix, np.float32)
 
     def _drop_out(
         self, rng: np.random.Generator, mix: Float32, segments: list[Segment]

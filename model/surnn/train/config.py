@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from surnn.dataset.options import Columns, Labelling, SplitRule
 from surnn.errors import InvalidConfig
 from surnn.nn.slopes import SURROGATE_WIDTH, Surrogate
 from surnn.spec import EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
@@ -15,6 +16,7 @@ from surnn.spec import EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
 __all__ = [
     "AudioConfig",
     "Budget",
+    "ChannelConfig",
     "Config",
     "DataSet",
     "LossConfig",
@@ -23,6 +25,8 @@ __all__ = [
     "Optimiser",
     "SensorConfig",
     "SensorMix",
+    "SeriesMix",
+    "SoundMix",
     "SwitchTraining",
     "Training",
     "ValidConfig",
@@ -87,6 +91,12 @@ class Budget(_Table):
         default=0.0, description="Share of clips that go on from the state of an earlier clip"
     )
     validate_steps: int = Field(default=300, gt=0, description="Steps between validations")
+    validate_minutes: float = Field(
+        default=20.0, gt=0, description="Of held-out material in each validation on the way"
+    )
+    patience: int = Field(
+        default=0, ge=0, description="Validations without a better score before stopping; 0: never"
+    )
     threads: int = Field(default=1, gt=0)
     compiled: bool = Field(
         default=True, description="Train suGRU and GRU in compiled code, where numba is installed"
@@ -170,7 +180,18 @@ class DataSet(_Table):
         }
 
 
-class MixConfig(_Table):
+class ChannelConfig(_Table):
+    """What lies between a sound and the samples that arrive: microphone, level, line."""
+
+    equaliser: Chance = 0.5
+    peak_db: Span = (-45.0, 0.0)
+    clipping: Chance = 0.08
+    offset: Chance = 0.1
+    telephone: Chance = 0.15
+    low_rate: Chance = 0.15
+
+
+class MixConfig(ChannelConfig):
     """Ranges from which each training clip is drawn."""
 
     snr_db: Span = (-5.0, 30.0)
@@ -183,13 +204,7 @@ class MixConfig(_Table):
         default=0.0, description="Noise and music at another pace, backwards, through a filter"
     )
     room: Chance = 0.3
-    equaliser: Chance = 0.5
     tempo: Chance = 0.4
-    peak_db: Span = (-45.0, 0.0)
-    clipping: Chance = 0.08
-    offset: Chance = 0.1
-    telephone: Chance = 0.15
-    low_rate: Chance = 0.15
     drop_out: Chance = 0.06
 
 
@@ -226,6 +241,28 @@ class SensorConfig(_Table):
     mix: SensorMix = SensorMix()
 
 
+class SoundMix(ChannelConfig):
+    """How recordings of a project are varied while training."""
+
+    equaliser: Chance = 0.3
+    peak_db: Span = (-40.0, -1.0)
+    clipping: Chance = 0.02
+    offset: Chance = 0.05
+    telephone: Chance = 0.0
+    low_rate: Chance = 0.0
+    noise: Chance = Field(default=0.4, description="Made-up noise behind the recording")
+    snr_db: Span = (5.0, 30.0)
+    room: Chance = 0.15
+    pause: Chance = Field(default=0.3, description="Of silence between two recordings")
+
+
+class SeriesMix(_Table):
+    """How sensor recordings of a project are varied while training."""
+
+    noise: float = Field(default=0.05, ge=0, description="In standard deviations of a channel")
+    gain: Span = (0.9, 1.1)
+
+
 class Training(_Table):
     """What the training loop needs to know, whatever the task."""
 
@@ -239,12 +276,17 @@ class Training(_Table):
 class Config(Training):
     """A whole training run on recordings."""
 
-    task: Literal["voice", "activity"]
+    task: Literal["audio", "sensor", "voice", "activity"]
     notes: tuple[str, ...] = Field(default=(), description="For the model card")
     data: str | None = Field(default=None, description="Folder of the data sets")
     model: ModelConfig
     audio: AudioConfig | None = None
     sensor: SensorConfig | None = None
+    labels: Labelling = Labelling()
+    split: SplitRule = SplitRule()
+    columns: Columns = Columns()
+    sound: SoundMix = SoundMix()
+    series: SeriesMix = SeriesMix()
 
     @model_validator(mode="after")
     def _can_be_served(self) -> Config:
@@ -256,11 +298,18 @@ class Config(Training):
 
     @model_validator(mode="after")
     def _has_data(self) -> Config:
-        table = "audio" if self.task == "voice" else "sensor"
-        if getattr(self, table) is None:
+        table = {"voice": "audio", "activity": "sensor"}.get(self.task)
+        if table is not None and getattr(self, table) is None:
             raise ValueError(f"task {self.task!r} needs a table [{table}]")
         if self.model.head is Head.LINEAR:
             raise ValueError(f"a linear head gives numbers, but task {self.task!r} has labels")
+        if self.task == "sensor" and not self.columns.channels:
+            raise ValueError("task 'sensor' needs columns.channels, the columns to hear")
+        background = self.labels.background
+        if background is not None and background not in self.model.labels:
+            raise ValueError(
+                f"labels.background is {background!r}, expected one of {list(self.model.labels)}"
+            )
         return self
 
 

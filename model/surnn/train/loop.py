@@ -96,6 +96,11 @@ def fit(
                 run.validate()
                 if resume is not None:
                     write_run(resume, config, run.contents())
+                if budget.patience and run.stale >= budget.patience:
+                    run.console.print(
+                        f"no better for {run.stale} validations: stopped", highlight=False
+                    )
+                    break
         bar.update(line, completed=1.0)
     return run.finish()
 
@@ -136,6 +141,12 @@ class _Run:
     def seconds(self) -> float:
         """Time spent, in earlier parts of the run too."""
         return self.seconds_before + time.monotonic() - self.began
+
+    @property
+    def stale(self) -> int:
+        """Validations since the best one."""
+        scores = self.history.valid_score
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
     @property
     def note(self) -> str:
@@ -272,7 +283,7 @@ def _orthogonal(network: Network) -> None:
     """Draw every recurrent matrix [n H, H] anew: n orthogonal blocks, which keep gradients."""
     for name, weight in network.named_parameters():
         if name.endswith("weight_h") and weight.ndim == 2:
-            for block in weight.split(weight.shape[1]):
+            for block in torch.split(weight, weight.shape[1]):
                 nn.init.orthogonal_(block)
 
 

@@ -21,10 +21,18 @@ from surnn.train.loop import Fit, History
 from surnn.train.task import Example, Report
 from surnn.types import Float32, Int64
 
-__all__ = ["write_plots"]
+__all__ = [
+    "STYLE",
+    "confusion_table",
+    "learning",
+    "raster",
+    "roc_curves",
+    "switch_rates",
+    "write_plots",
+]
 
 _BLUE, _ORANGE, _GREEN, _GREY = "#2f6db5", "#d9722e", "#3a8f5c", "#888888"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -41,16 +49,16 @@ def write_plots(found: Fit, out: Path) -> dict[str, str]:
     """Draw every figure that the run has data for. Returns title → file name."""
     report = found.report
     images: dict[str, str] = {}
-    with mpl.rc_context(_STYLE):
-        drawn = {"Learning curve": _learning(found.history)}
+    with mpl.rc_context(STYLE):
+        drawn = {"Learning curve": learning(found.history)}
         if report.curves:
-            drawn["ROC"] = _roc(report)
+            drawn["ROC"] = roc_curves(report)
         if report.example is not None:
-            drawn["Switches"] = _raster(report.example)
+            drawn["Switches"] = raster(report.example)
         if report.confusion is not None:
-            drawn["Confusion"] = _confusion(*report.confusion)
+            drawn["Confusion"] = confusion_table(*report.confusion)
         if report.neuron_rates:
-            drawn["Open rate"] = _rates(report.neuron_rates)
+            drawn["Open rate"] = switch_rates(report.neuron_rates)
         for title, figure in drawn.items():
             images[title] = FIGURES[title]
             figure.savefig(out / images[title])
@@ -58,7 +66,7 @@ def write_plots(found: Fit, out: Path) -> dict[str, str]:
     return images
 
 
-def _learning(history: History) -> Figure:
+def learning(history: History) -> Figure:
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.0, 5.0), sharex=True)
     top.plot(history.steps, history.loss, color=_BLUE, alpha=0.2, linewidth=0.6)
     top.plot(history.steps, _smooth(history.loss), color=_BLUE, label="training loss")
@@ -92,7 +100,7 @@ def _smooth(values: list[float], width: int = 51) -> ArrayLike:
     return np.convolve(padded, np.full(width, 1.0 / width), mode="valid")
 
 
-def _roc(report: Report) -> Figure:
+def roc_curves(report: Report) -> Figure:
     figure, axes = plt.subplots(figsize=(5.0, 4.6))
     colours = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, len(report.curves)))
     for (name, (scores, truth)), colour in zip(report.curves.items(), colours, strict=True):
@@ -110,7 +118,7 @@ def _roc(report: Report) -> Figure:
     return figure
 
 
-def _confusion(labels: tuple[str, ...], table: Int64) -> Figure:
+def confusion_table(labels: tuple[str, ...], table: Int64) -> Figure:
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     figure, axes = plt.subplots(figsize=(5.4, 4.6))
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.0)
@@ -121,21 +129,27 @@ def _confusion(labels: tuple[str, ...], table: Int64) -> Figure:
         colour = "white" if value > 0.5 else "black"
         axes.text(column, row, f"{value:.0%}", ha="center", va="center", color=colour)
     axes.set_xlabel("called (share of the row)")
-    axes.set_ylabel("true activity")
+    axes.set_ylabel("true label")
     return figure
 
 
-def _raster(example: Example) -> Figure:
+def raster(example: Example) -> Figure:
     layers = len(example.gates)
-    heights = [1.0, 1.0, *[1.6] * layers]
+    heights = [1.0, 1.1, 0.7, *[1.5] * layers]
     figure, axes = plt.subplots(
-        2 + layers, 1, figsize=(9.0, 2.2 + 1.9 * layers), sharex=True, height_ratios=heights
+        3 + layers, 1, figsize=(9.0, 3.2 + 1.6 * layers), sharex=True, height_ratios=heights
     )
     seconds = len(example.truth) / example.frame_rate
     _signal(axes[0], example, seconds)
     frames = (np.arange(len(example.truth)) + 0.5) / example.frame_rate
     colours = plt.get_cmap("tab10")(np.arange(len(example.labels)) % 10)
-    for c, label in enumerate(example.labels):
+    shown = [
+        c
+        for c in range(len(example.labels))
+        if example.truth[:, c].any() or example.probs[:, c].max() > 0.2
+    ]
+    for c in shown:
+        label = example.labels[c]
         axes[1].fill_between(
             frames, 0, example.truth[:, c], step="mid", color=colours[c], alpha=0.18, linewidth=0
         )
@@ -143,10 +157,11 @@ def _raster(example: Example) -> Figure:
     axes[1].set_ylim(-0.02, 1.02)
     axes[1].set_ylabel("probability")
     axes[1].legend(
-        loc="lower right", bbox_to_anchor=(1.0, 0.98), fontsize=7, ncols=len(example.labels)
+        loc="lower right", bbox_to_anchor=(1.0, 0.98), fontsize=7, ncols=min(8, max(1, len(shown)))
     )
+    _open_rate(axes[2], example, frames)
     for i, gates in enumerate(example.gates):
-        panel = axes[2 + i]
+        panel = axes[3 + i]
         panel.imshow(
             gates.T,
             aspect="auto",
@@ -163,10 +178,23 @@ def _raster(example: Example) -> Figure:
     return figure
 
 
+def _open_rate(axes: Axes, example: Example, frames: ArrayLike) -> None:
+    """Share of open switches in a tenth of a second."""
+    width = max(1, round(0.1 * example.frame_rate))
+    for i, (gates, colour) in enumerate(
+        zip(example.gates, (_BLUE, _ORANGE, _GREEN, _GREY), strict=False)
+    ):
+        rate = np.convolve(gates.mean(axis=1), np.full(width, 1.0 / width), mode="same")
+        axes.plot(frames, rate, color=colour, linewidth=1.0, label=f"layer {i + 1}")
+    axes.set_ylim(bottom=0.0)
+    axes.set_ylabel("open rate")
+    axes.legend(loc="upper right", fontsize=7, ncols=len(example.gates))
+
+
 def _signal(axes: Axes, example: Example, seconds: float) -> None:
     signal = example.signal
     # Extremes of each pixel column, so that peaks survive the thinning.
-    columns = min(2000, len(signal))
+    columns = min(1200, len(signal))
     edges = np.linspace(0, len(signal), columns + 1).astype(int)[:-1]
     t = np.linspace(0.0, seconds, columns)
     low, high = np.minimum.reduceat(signal, edges), np.maximum.reduceat(signal, edges)
@@ -175,7 +203,7 @@ def _signal(axes: Axes, example: Example, seconds: float) -> None:
     axes.set_title(example.title, fontsize=9.5)
 
 
-def _rates(layers: list[Float32]) -> Figure:
+def switch_rates(layers: list[Float32]) -> Figure:
     figure, axes = plt.subplots(figsize=(5.4, 3.4))
     bins = np.linspace(0.0, 1.0, 41).tolist()
     for i, (rates, colour) in enumerate(zip(layers, (_BLUE, _ORANGE, _GREEN, _GREY), strict=False)):

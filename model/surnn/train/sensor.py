@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from surnn.dataset.motion import Execution, read_executions, tilted
 from surnn.nn import Network
 from surnn.spec import ModelKind, ModelSpec, ScaleFrontEnd
 from surnn.train.config import Config, SensorConfig
 from surnn.train.losses import edge_weights
-from surnn.train.motion import Execution, read_executions, tilted
 from surnn.train.sensor_valid import SensorValidation
 from surnn.train.task import Batch, Report
 from surnn.types import Float32
@@ -116,3 +116,6 @@ class SensorTask:
         held = ", ".join(sorted({e.subject for e in self.validation.executions}))
         parts = (("train", f"subjects {trained}"), ("valid", f"subjects {held}"))
         return [{**about, "kind": "motion", "role": role, "part": part} for role, part in parts]
+
+    def record(self) -> None:
+        """The config says what was used for what."""

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from surnn.engine import probabilities
+from surnn.answers import probabilities
+from surnn.dataset.motion import Execution
+from surnn.measures import class_f1, confusion
 from surnn.nn import Network
 from surnn.spec import ModelSpec
-from surnn.train.motion import Execution
 from surnn.train.task import Example, Report
 from surnn.types import Float32, Int64
 
-__all__ = ["SensorValidation", "class_f1", "confusion"]
+__all__ = ["SensorValidation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,6 @@ class _Answer:
     """[T, C]"""
     gates: list[Float32]
     """Per layer [T, switches]."""
-
-
-def confusion(truth: NDArray[np.uint8], found: Int64, classes: int) -> Int64:
-    """How often a sample of one class (row) was called another (column): [C, C]."""
-    counts = np.bincount(truth.astype(np.int64) * classes + found, minlength=classes * classes)
-    return counts.reshape(classes, classes).astype(np.int64)
-
-
-def class_f1(table: Int64) -> NDArray[np.float64]:
-    """F1 of each class [C] from a confusion table; 0 for a class that never occurs."""
-    both = table.sum(axis=0) + table.sum(axis=1)
-    f1: NDArray[np.float64] = 2.0 * np.diag(table) / np.maximum(both, 1)
-    return f1
 
 
 class SensorValidation:

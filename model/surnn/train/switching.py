@@ -26,7 +26,7 @@ def prepare_switches(network: Network, config: SwitchTraining) -> None:
             layer.switch.open_every(config.every)
     if config.frozen or config.every is not None:
         for parameter in switch_parameters(network):
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad_(False)
 
 
 @dataclass(frozen=True, slots=True)

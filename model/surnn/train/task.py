@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from surnn.dataset.record import DataRecord
 from surnn.nn import Network
 from surnn.spec import ModelSpec
 from surnn.types import Float32, Int64
@@ -67,6 +68,8 @@ class Report:
     figures: dict[str, object]
     """Everything measured, ready for JSON."""
     threshold: float = 0.5
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Of single labels, where each has its own."""
     curves: dict[str, tuple[Float32, NDArray[np.bool_]]] = field(default_factory=dict)
     """Scores and truth, by name, for ROC curves."""
     neuron_rates: list[Float32] = field(default_factory=list)
@@ -95,4 +98,8 @@ class Task(Protocol):
 
     def licences(self) -> list[dict[str, str]]:
         """The data that was used: rows for the model card."""
+        ...
+
+    def record(self) -> DataRecord | None:
+        """How the data were read and divided; None where the config lists the sets."""
         ...

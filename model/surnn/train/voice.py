@@ -102,3 +102,6 @@ class VoiceTask:
     def licences(self) -> list[dict[str, str]]:
         """The data that was used: rows for the model card."""
         return [s.described() for s in self.audio.sets]
+
+    def record(self) -> None:
+        """The config says what was used for what."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from surnn.engine import probabilities
+from surnn.answers import probabilities
 from surnn.metrics import auc, best_threshold, detection
 from surnn.nn import Network
 from surnn.spec import ModelSpec

@@ -60,14 +60,14 @@ class Desk:
         """Is there a folder?"""
         return self._store is not None
 
-    async def open(self) -> list[str]:
-        """Open the folder; jobs that have something to do.
+    async def open(self) -> dict[str, str]:
+        """Open the folder; jobs that have something to do, with their owners.
 
         Raises `InvalidConfig` when another server uses it, `OSError` when it cannot be made.
         """
         async with self._opening:
             if self._store is not None:
-                return []
+                return {}
             return await self._call(self._open)
 
     async def close(self) -> None:
@@ -75,13 +75,15 @@ class Desk:
         await self._call(self._close)
         self._thread.shutdown()
 
-    async def submit(self, options: JobOptions, uploads: Sequence[tuple[str, BinaryIO]]) -> Job:
+    async def submit(
+        self, options: JobOptions, uploads: Sequence[tuple[str, BinaryIO]], owner: str = ""
+    ) -> Job:
         """Keep a new job. Raises `Refusal`."""
         id = uuid.uuid4().hex
         # Unpacking takes long: in this thread, other jobs would wait for it.
         names, size = await asyncio.to_thread(self._folder.receive, id, uploads)
         try:
-            return await self._call(self._add, id, options, names, size)
+            return await self._call(self._add, id, options, names, size, owner)
         except BaseException:
             await asyncio.to_thread(self._folder.drop, id)
             raise
@@ -92,11 +94,11 @@ class Desk:
             return None
         return self._unsaved.get(id) or await self._call(self._store.get, id)
 
-    async def newest(self, limit: int) -> list[Job]:
-        """The newest jobs, newest first."""
+    async def newest(self, limit: int, owner: str | None = None) -> list[Job]:
+        """The newest jobs, newest first: all, or those of one owner."""
         if self._store is None:
             return []
-        jobs = await self._call(self._store.newest, limit)
+        jobs = await self._call(self._store.newest, limit, owner)
         return [self._unsaved.get(job.id, job) for job in jobs]
 
     async def begin(self, id: str, limit: int) -> list[PendingFile]:
@@ -191,7 +193,7 @@ class Desk:
 
     # In the thread.
 
-    def _open(self) -> list[str]:
+    def _open(self) -> dict[str, str]:
         settings = self._settings
         if settings.data_dir:
             folder = Path(settings.data_dir)
@@ -220,7 +222,7 @@ class Desk:
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 
-    def _add(self, id: str, options: JobOptions, names: list[str], size: int) -> Job:
+    def _add(self, id: str, options: JobOptions, names: list[str], size: int, owner: str) -> Job:
         store, limit = self._kept, self._settings.max_jobs_bytes
         held = store.bytes_unfinished()
         if held + size > limit:
@@ -229,7 +231,7 @@ class Desk:
                 f"jobs of {held} bytes wait and {size} more came, expected at most {limit}: "
                 "try again later",
             )
-        store.add(id, options, names, size, time.time())
+        store.add(id, options, names, size, time.time(), owner)
         self._tidy()
         job = store.get(id)
         assert job is not None, "a job was added and is gone"

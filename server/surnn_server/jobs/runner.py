@@ -24,6 +24,15 @@ log = logging.getLogger(__name__)
 
 _FILES_AT_A_TIME = 8
 """After these, another job or a request to /v1/score gets its turn."""
+_LONGEST_WAIT_S = 60.0
+
+
+class _OutOfQuota(Exception):
+    """A job's owner may have no more audio for `wait_s`."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__()
+        self.wait_s = wait_s
 
 
 class JobRunner:
@@ -48,6 +57,8 @@ class JobRunner:
         self._current: tuple[str, ScoreJob] | None = None
         self._kept_seconds = 0.0
         """Of the recordings that are being scored now."""
+        self._later: dict[str, asyncio.TimerHandle] = {}
+        """Jobs whose owners have used up their audio for now."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -58,6 +69,8 @@ class JobRunner:
         """Stop after the block that is computed now; what was not kept is computed again."""
         if self._task is None:
             return
+        for timer in self._later.values():
+            timer.cancel()
         if self._current is not None:
             self._current[1].cancel()
         self._task.cancel()
@@ -94,6 +107,8 @@ class JobRunner:
             self._active = id = self._waiting.popleft()
             try:
                 more = await self._turn(id)
+            except _OutOfQuota as early:
+                self._put_off(id, early.wait_s)
             except Refusal as refusal:
                 await self._fail(id, refusal.code, refusal.message)
             except Exception:
@@ -114,6 +129,8 @@ class JobRunner:
         if job is None or job.state.final or id in self._cancelled:
             return False
         model = self._model(job)
+        if job.done < job.files:
+            self._check_quota(job)
         files = await self._desk.begin(id, _FILES_AT_A_TIME)
         if not files:
             await self._desk.finish(id, JobState.DONE)
@@ -124,6 +141,23 @@ class JobRunner:
         except Cancelled:
             return id not in self._cancelled
         return True
+
+    def _check_quota(self, job: Job) -> None:
+        try:
+            self._service.authenticator.quota_of(job.owner).audio(0.0)
+        except Refusal as refusal:
+            raise _OutOfQuota(refusal.retry_after or _LONGEST_WAIT_S) from None
+
+    def _put_off(self, id: str, wait_s: float) -> None:
+        """The job goes on once its owner may have more audio."""
+
+        def again() -> None:
+            del self._later[id]
+            self.add(id)
+
+        # Limits can be raised meanwhile: look now and then.
+        delay = min(wait_s, _LONGEST_WAIT_S)
+        self._later[id] = asyncio.get_running_loop().call_later(delay, again)
 
     def _model(self, job: Job) -> Model:
         model = self._service.find(job.options.model)
@@ -144,7 +178,10 @@ class JobRunner:
                 opened = await self._desk.open_file(job.id, file.number)
                 sources.append((file.name, stack.enter_context(opened)))
             thresholds = {label: dict(rules) for label, rules in options.thresholds.items()}
-            scoring = self._service.jobs.job(model, sources, thresholds, options.sample_rate)
+            longest = self._service.settings.max_file_seconds or None
+            scoring = self._service.jobs.job(
+                model, sources, thresholds, options.sample_rate, longest
+            )
             async with scoring as score_job:
                 self._current, self._kept_seconds = (job.id, score_job), 0.0
                 try:
@@ -152,13 +189,14 @@ class JobRunner:
                         return
                     async for text in score_job.pieces(_encoded):
                         score = records.decode(text.encode())
-                        await self._keep(job.id, numbers[score.file], score)
+                        await self._keep(job, numbers[score.file], score)
                         self._kept_seconds += score.seconds
                 finally:
                     self._current = None
 
-    async def _keep(self, id: str, number: int, score: FileScore) -> None:
-        await self._desk.scored(id, number, score)
+    async def _keep(self, job: Job, number: int, score: FileScore) -> None:
+        self._service.authenticator.quota_of(job.owner).spend(score.seconds)
+        await self._desk.scored(job.id, number, score)
         outcome = "ok" if score.error is None else score.error.code
         self._service.metrics.files.labels(score.model, outcome).inc()
 

@@ -16,22 +16,22 @@ __all__ = ["Space", "full_disk"]
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """Turns the errors of a full disk into a `Refusal`."""
+def full_disk(what: str = "jobs") -> Iterator[None]:
+    """Turns the errors of a full disk into a `Refusal`; `what` is kept on it."""
     try:
         yield
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
-        raise _full() from error
+        raise _full(what) from error
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
-        raise _full() from error
+        raise _full(what) from error
 
 
-def _full() -> Refusal:
-    return Refusal(ErrorCode.STORAGE_FULL, "the disk for jobs is full, expected free space")
+def _full(what: str) -> Refusal:
+    return Refusal(ErrorCode.STORAGE_FULL, f"the disk for {what} is full, expected free space")
 
 
 class Space:

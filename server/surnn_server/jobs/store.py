@@ -16,7 +16,7 @@ from surnn_server.jobs.types import Job, JobOptions, JobState, PendingFile
 
 __all__ = ["JobStore"]
 
-_VERSION = 1
+_VERSION = 2
 _MAX_INTERRUPTIONS = 3
 _SCHEMA = f"""
 CREATE TABLE jobs (
@@ -25,7 +25,8 @@ CREATE TABLE jobs (
     created REAL NOT NULL, started REAL, finished REAL,
     files INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
     seconds REAL NOT NULL DEFAULT 0, error_code TEXT, error_message TEXT,
-    bytes INTEGER NOT NULL, interruptions INTEGER NOT NULL DEFAULT 0
+    bytes INTEGER NOT NULL, interruptions INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE files (
     job TEXT NOT NULL REFERENCES jobs(id) ON DELETE CASCADE, number INTEGER NOT NULL,
@@ -34,9 +35,11 @@ CREATE TABLE files (
 CREATE INDEX pending ON files(job, number) WHERE result IS NULL;
 PRAGMA user_version = {_VERSION};
 """
+_UPGRADES = {1: "ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT ''"}
+"""From a version to the next."""
 _COLUMNS = (
     "id, model, version, format, thresholds, sample_rate, state, created, started, finished, "
-    "files, done, failed, seconds, error_code, error_message"
+    "files, done, failed, seconds, error_code, error_message, owner"
 )
 _FINAL = tuple(state.value for state in JobState if state.final)
 
@@ -72,10 +75,15 @@ class JobStore:
         self._db.execute("BEGIN EXCLUSIVE")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         self._db.execute("COMMIT")
-        if version not in (0, _VERSION):
-            raise InvalidConfig(f"{path.name} has version {version}, expected {_VERSION}")
         if version == 0:
             self._db.executescript(_SCHEMA)
+            return
+        if version != _VERSION and version not in _UPGRADES:
+            raise InvalidConfig(f"{path.name} has version {version}, expected {_VERSION}")
+        for old in range(version, _VERSION):
+            self._db.executescript(
+                f"BEGIN; {_UPGRADES[old]}; PRAGMA user_version = {old + 1}; COMMIT;"
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -97,14 +105,20 @@ class JobStore:
         )
 
     def add(
-        self, id: str, options: JobOptions, names: Sequence[str], size: int, now: float
+        self,
+        id: str,
+        options: JobOptions,
+        names: Sequence[str],
+        size: int,
+        now: float,
+        owner: str = "",
     ) -> None:
         """A new job."""
         with full_disk(), self._db:
             self._db.execute("BEGIN")
             self._db.execute(
                 "INSERT INTO jobs (id, model, version, format, thresholds, sample_rate, state, "
-                "created, files, bytes) VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)",
+                "created, files, bytes, owner) VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
                 (
                     id,
                     options.model,
@@ -115,6 +129,7 @@ class JobStore:
                     now,
                     len(names),
                     size,
+                    owner,
                 ),
             )
             self._db.executemany(
@@ -127,19 +142,21 @@ class JobStore:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone()
         return None if row is None else _job(row)
 
-    def newest(self, limit: int) -> list[Job]:
-        """The newest jobs, newest first."""
+    def newest(self, limit: int, owner: str | None = None) -> list[Job]:
+        """The newest jobs, newest first: all, or those of one owner."""
         rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM jobs ORDER BY created DESC, id LIMIT ?", (limit,)
+            f"SELECT {_COLUMNS} FROM jobs WHERE ? IS NULL OR owner = ? "
+            "ORDER BY created DESC, id LIMIT ?",
+            (owner, owner, limit),
         )
         return [_job(row) for row in rows]
 
-    def unfinished(self) -> list[str]:
-        """Jobs that have something to do, oldest first."""
+    def unfinished(self) -> dict[str, str]:
+        """Jobs that have something to do, oldest first, with their owners."""
         rows = self._db.execute(
-            "SELECT id FROM jobs WHERE state IN ('queued', 'running') ORDER BY created, id"
+            "SELECT id, owner FROM jobs WHERE state IN ('queued', 'running') ORDER BY created, id"
         )
-        return [id for (id,) in rows]
+        return dict(rows.fetchall())
 
     def pending(self, id: str, limit: int) -> list[PendingFile]:
         """The next files of a job to be scored."""
@@ -235,7 +252,7 @@ class JobStore:
 
 def _job(row: tuple[object, ...]) -> Job:
     id, model, version, format, thresholds, rate, state, *rest = row
-    created, started, finished, files, done, failed, seconds, code, message = rest
+    created, started, finished, files, done, failed, seconds, code, message, owner = rest
     return Job(
         id=str(id),
         options=JobOptions(
@@ -250,6 +267,7 @@ def _job(row: tuple[object, ...]) -> Job:
         failed=_int(failed) or 0,
         seconds=_float(seconds) or 0.0,
         error=None if code is None else (str(code), str(message)),
+        owner=str(owner),
     )
 
 

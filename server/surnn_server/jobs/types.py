@@ -61,6 +61,8 @@ class Job:
     """Length of all recordings scored so far."""
     error: tuple[str, str] | None
     """Code and message of what stopped the job."""
+    owner: str = ""
+    """Name of the API key that it was submitted with; empty where no keys were needed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from surnn_server.codes import ErrorCode
+from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.dependencies import ServiceDep
 from surnn_server.errors import error_response, responses
 from surnn_server.service import ServiceState
@@ -27,9 +27,13 @@ class Readiness(BaseModel):
     """The server takes new streams."""
 
     status: ServiceState = Field(examples=[ServiceState.READY])
-    models: list[str] = Field(examples=[["activity", "vad"]])
-    sessions: int = Field(description="Streams now", examples=[12])
-    max_sessions: int = Field(examples=[1024])
+    models: list[str] | None = Field(
+        default=None,
+        description="This and what follows only with a key, where keys are needed",
+        examples=[["activity", "vad"]],
+    )
+    sessions: int | None = Field(default=None, description="Streams now", examples=[12])
+    max_sessions: int | None = Field(default=None, examples=[1024])
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -42,14 +46,20 @@ async def healthz() -> Health:
     "/readyz",
     summary="May clients come?",
     response_model=Readiness,
+    response_model_exclude_none=True,
     responses=responses(ErrorCode.DRAINING, ErrorCode.INTERNAL),
 )
-async def readyz(service: ServiceDep) -> Readiness | JSONResponse:
+async def readyz(request: Request, service: ServiceDep) -> Readiness | JSONResponse:
     """For readiness probes: 503 while the server starts or drains, or when a worker died."""
     if service.state is not ServiceState.READY:
         return error_response(ErrorCode.DRAINING, f"the server is {service.state.value}")
     if not service.ready:
         return error_response(ErrorCode.INTERNAL, "a model's worker is dead", status=503)
+    headers = request.headers
+    try:
+        service.authenticator.identify(headers.get("authorization"), headers.get("x-api-key"))
+    except Refusal:
+        return Readiness(status=service.state)
     return Readiness(
         status=service.state,
         models=sorted(service.models),

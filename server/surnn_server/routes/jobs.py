@@ -14,13 +14,21 @@ from pydantic import BaseModel, Field
 from surnn.events import override_rules
 from surnn.formats import Format, render
 from surnn.scan import FileScore
+from surnn_server.access import principal_of
+from surnn_server.apikeys import Scope
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.dependencies import JobsDep, ServiceDep
 from surnn_server.errors import responses
 from surnn_server.jobs.types import Job, JobOptions, JobState
 from surnn_server.negotiation import negotiate
 from surnn_server.routes.disconnect import OwningResponse
-from surnn_server.routes.score import FILES_BODY, parse_thresholds
+from surnn_server.routes.files import (
+    FILES_BODY,
+    ModelQuery,
+    SampleRateQuery,
+    ThresholdsQuery,
+    parse_thresholds,
+)
 from surnn_server.uploads import uploads
 
 __all__ = ["router"]
@@ -75,6 +83,7 @@ class JobList(BaseModel):
         ErrorCode.UNKNOWN_MODEL,
         ErrorCode.NOT_ACCEPTABLE,
         ErrorCode.UPLOAD_TOO_BIG,
+        ErrorCode.QUOTA_EXCEEDED,
         ErrorCode.AT_CAPACITY,
         ErrorCode.DRAINING,
         ErrorCode.STORAGE_FULL,
@@ -86,41 +95,38 @@ async def submit(
     response: Response,
     service: ServiceDep,
     jobs: JobsDep,
-    model: Annotated[str, Query(description="Name of a served model", examples=["vad"])] = "vad",
+    model: ModelQuery = "vad",
     format: Annotated[
         str, Query(description=f"Of the result: one of {', '.join(Format)}", examples=["ndjson"])
     ] = "json",
-    thresholds: Annotated[
-        str | None,
-        Query(
-            description="Changes to the model's event rules, as JSON",
-            examples=['{"speech": {"on": 0.6}}'],
-        ),
-    ] = None,
-    sample_rate: Annotated[
-        int | None,
-        Query(gt=0, description="Samples per second of files that do not say, such as CSV"),
-    ] = None,
+    thresholds: ThresholdsQuery = None,
+    sample_rate: SampleRateQuery = None,
 ) -> JobStatus:
     """Recordings, and at most one archive of recordings: .zip, .tar, .tar.gz or .tar.bz2.
 
     They are kept until they are scored, through restarts of the server if it has a `data_dir`.
     """
     service.check_accepting()
+    client = principal_of(request)
+    client.require(Scope.SCORE)
+    client.quota.audio(0.0)
     chosen = service.find(model).spec
     rules = parse_thresholds(thresholds)
     override_rules(chosen, rules)
     options = JobOptions(chosen.name, chosen.version, negotiate(format, ""), rules, sample_rate)
-    async with jobs.place(), uploads(request, service.settings) as sources:
-        job = await jobs.submit(options, sources)
+    async with jobs.place(client), uploads(request, service.settings) as sources:
+        job = await jobs.submit(options, sources, client)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _status(job)
 
 
 @router.get("", summary="Jobs", responses=responses(ErrorCode.INVALID_REQUEST))
-async def list_jobs(jobs: JobsDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> JobList:
-    """The newest ones, newest first."""
-    return JobList(jobs=[_status(job) for job in await jobs.newest(limit)])
+async def list_jobs(
+    request: Request, jobs: JobsDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> JobList:
+    """Your newest ones, newest first; with the scope `admin` those of all keys."""
+    found = await jobs.newest(limit, principal_of(request))
+    return JobList(jobs=[_status(job) for job in found])
 
 
 @router.get(
@@ -128,9 +134,9 @@ async def list_jobs(jobs: JobsDep, limit: Annotated[int, Query(ge=1, le=1000)] =
     summary="One job",
     responses=responses(ErrorCode.UNKNOWN_JOB, ErrorCode.INVALID_REQUEST),
 )
-async def get_job(jobs: JobsDep, id: Id) -> JobStatus:
+async def get_job(request: Request, jobs: JobsDep, id: Id) -> JobStatus:
     """How far it has come."""
-    return _status(await jobs.get(id))
+    return _status(await jobs.get(id, principal_of(request)))
 
 
 @router.delete(
@@ -138,9 +144,9 @@ async def get_job(jobs: JobsDep, id: Id) -> JobStatus:
     summary="Cancel or forget a job",
     responses=responses(ErrorCode.UNKNOWN_JOB, ErrorCode.INVALID_REQUEST),
 )
-async def cancel_job(jobs: JobsDep, id: Id) -> JobStatus:
+async def cancel_job(request: Request, jobs: JobsDep, id: Id) -> JobStatus:
     """Cancel it if it waits or runs; what was scored is kept. Forget it if it is over."""
-    return _status(await jobs.cancel(id))
+    return _status(await jobs.cancel(id, principal_of(request)))
 
 
 @router.get(
@@ -158,10 +164,10 @@ async def cancel_job(jobs: JobsDep, id: Id) -> JobStatus:
         **responses(ErrorCode.UNKNOWN_JOB, ErrorCode.INVALID_REQUEST, ErrorCode.AT_CAPACITY),
     },
 )
-async def follow_job(jobs: JobsDep, id: Id) -> Response:
+async def follow_job(request: Request, jobs: JobsDep, id: Id) -> Response:
     """Its status, now and whenever it has changed."""
     async with AsyncExitStack() as stack:
-        news = jobs.watch(id)
+        news = jobs.watch(id, principal_of(request))
         stack.push_async_callback(news.aclose)
         first = await anext(news)
         assert first is not None, "the first news is how the job stands"
@@ -200,7 +206,7 @@ async def job_result(
     ] = False,
 ) -> Response:
     """The same text that `/v1/score` gives for the same files, whatever the format."""
-    job = await jobs.get(id)
+    job = await jobs.get(id, principal_of(request))
     form = job.options.format if format is None else negotiate(format, "")
     if job.state is not JobState.DONE and not partial:
         raise Refusal(

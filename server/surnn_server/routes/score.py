@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter, ValidationError
 
 from surnn.formats import Format, render
 from surnn.score import FileScore
@@ -18,14 +17,19 @@ from surnn_server.errors import responses
 from surnn_server.negotiation import negotiate
 from surnn_server.quotas import Quota
 from surnn_server.routes.disconnect import OwningResponse, unless_disconnected
+from surnn_server.routes.files import (
+    FILES_BODY,
+    ModelQuery,
+    SampleRateQuery,
+    ThresholdsQuery,
+    parse_thresholds,
+)
 from surnn_server.service import Service
 from surnn_server.uploads import uploads
 
-__all__ = ["FILES_BODY", "parse_thresholds", "router"]
+__all__ = ["router"]
 
 router = APIRouter(tags=["files"])
-
-_THRESHOLDS: TypeAdapter[dict[str, dict[str, float]]] = TypeAdapter(dict[str, dict[str, float]])
 
 _SCORE = (
     '{"file": "call.wav", "model": "vad", "seconds": 12.3, "segments": [{"label": "speech", '
@@ -40,25 +44,6 @@ _EXAMPLES: dict[Format, str] = {
     Format.RTTM: "SPEAKER call 1 1.230 3.330 <NA> <NA> speech 0.9800 <NA>\n",
     Format.AUDACITY: "1.230000\t4.560000\tspeech\n",
     Format.WEBVTT: "WEBVTT\n\n00:00:01.230 --> 00:00:04.560\nspeech\n",
-}
-FILES_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["files"],
-                "properties": {
-                    "files": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {"type": "string", "format": "binary"},
-                        "description": "WAV, FLAC, Ogg, Opus, MP3; for sensors also CSV and NPY",
-                    }
-                },
-            }
-        }
-    },
 }
 
 
@@ -80,6 +65,7 @@ FILES_BODY: dict[str, Any] = {
             ErrorCode.NOT_ACCEPTABLE,
             ErrorCode.UPLOAD_TOO_BIG,
             ErrorCode.AUDIO_TOO_LONG,
+            ErrorCode.STORAGE_FULL,
             ErrorCode.AT_CAPACITY,
             ErrorCode.DRAINING,
             ErrorCode.INTERNAL,
@@ -89,7 +75,7 @@ FILES_BODY: dict[str, Any] = {
 async def score(
     request: Request,
     service: ServiceDep,
-    model: Annotated[str, Query(description="Name of a served model", examples=["vad"])] = "vad",
+    model: ModelQuery = "vad",
     format: Annotated[
         str | None,
         Query(
@@ -97,17 +83,8 @@ async def score(
             examples=["ndjson"],
         ),
     ] = None,
-    thresholds: Annotated[
-        str | None,
-        Query(
-            description="Changes to the model's event rules, as JSON",
-            examples=['{"speech": {"on": 0.6}}'],
-        ),
-    ] = None,
-    sample_rate: Annotated[
-        int | None,
-        Query(gt=0, description="Samples per second of files that do not say, such as CSV"),
-    ] = None,
+    thresholds: ThresholdsQuery = None,
+    sample_rate: SampleRateQuery = None,
 ) -> Response:
     """Score one or many files of any length.
 
@@ -157,19 +134,6 @@ def _counted(service: Service, quota: Quota, scores: Iterator[FileScore]) -> Ite
     for item in scores:
         _count(service, quota, item)
         yield item
-
-
-def parse_thresholds(text: str | None) -> dict[str, dict[str, float]]:
-    """Changes to event rules, from a query. Raises `Refusal`."""
-    if text is None:
-        return {}
-    try:
-        return _THRESHOLDS.validate_json(text)
-    except ValidationError as error:
-        raise Refusal(
-            ErrorCode.INVALID_CONFIG,
-            f'thresholds is {text[:80]!r}, expected JSON like {{"speech": {{"on": 0.6}}}}',
-        ) from error
 
 
 def _code(name: str) -> ErrorCode:

@@ -10,7 +10,8 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from surnn_server.access import principal_of
 from surnn_server.connection import Close, Connection
 from surnn_server.dependencies import service_of
-from surnn_server.transport import ABORT
+from surnn_server.direct import DirectStream
+from surnn_server.transport import ABORT, DIRECT, Wire
 
 __all__ = ["router"]
 
@@ -32,11 +33,20 @@ async def stream(websocket: WebSocket) -> None:
         sender.cancel()
 
     connection = Connection(service_of(websocket.app), cut, principal_of(websocket))
-    sender = asyncio.create_task(_send(websocket, connection))
+    # Servers other than ours have no short way.
+    extension = websocket.scope.get("extensions", {}).get(DIRECT)
+    direct = DirectStream(connection)
+    wire: Wire | None = extension["attach"](direct) if extension else None
+    if wire is not None:
+        direct.start(wire)
+        sender = asyncio.create_task(_close(websocket, direct))
+    else:
+        sender = asyncio.create_task(_send(websocket, connection))
     receiver = asyncio.create_task(_receive(websocket, connection))
     try:
         await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        direct.stop()
         connection.gone()
         for task in (sender, receiver):
             task.cancel()
@@ -44,7 +54,13 @@ async def stream(websocket: WebSocket) -> None:
                 await task
 
 
+async def _close(websocket: WebSocket, direct: DirectStream) -> None:
+    close = await direct.closed
+    await websocket.close(close.code, close.reason)
+
+
 async def _receive(websocket: WebSocket, connection: Connection) -> None:
+    """Messages until the connection is over; on the short way that is all that comes here."""
     while True:
         await connection.room()
         message = await websocket.receive()
@@ -63,7 +79,7 @@ async def _send(websocket: WebSocket, connection: Connection) -> None:
             if isinstance(message, Close):
                 await websocket.close(message.code, message.reason)
                 return
-            await websocket.send_text(message)
+            await websocket.send_text(message.decode())
             sent += 1
             if sent % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)

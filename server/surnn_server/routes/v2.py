@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from surnn import Model
+from surnn_server.access import principal_of
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.dependencies import ServiceDep
 from surnn_server.routes.disconnect import unless_disconnected
@@ -134,7 +135,7 @@ async def infer(
             parsed = _parse(model, request, body)
         else:
             parsed = await asyncio.to_thread(_parse, model, request, body)
-        work = v2.inference.infer(name, parsed)
+        work = v2.inference.infer(name, parsed, principal_of(request))
         content, json_length = await unless_disconnected(request, work)
     if json_length is None:
         return Response(content, media_type="application/json")
@@ -150,7 +151,8 @@ async def infer(
 )
 async def nothing(request: Request, rest: str) -> Response:
     """Everything else, in the protocol's own words."""
-    raise Refusal(ErrorCode.NOT_FOUND, f"no resource {request.method} {request.url.path[:200]!r}")
+    path = request.scope["path"][:200]
+    raise Refusal(ErrorCode.NOT_FOUND, f"no resource {request.method} {path!r}")
 
 
 def _find(service: Service, name: str, version: str) -> Model:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from starlette.requests import Request
 
 from surnn_server.codes import ErrorCode, Refusal
+from surnn_server.uploads import check_size
 
 __all__ = ["Budget", "decompress", "read_body"]
 
@@ -56,14 +57,14 @@ async def read_body(request: Request, limit: int, budget: Budget) -> AsyncIterat
         )
     length = request.headers.get("content-length", "")
     if length.isdecimal():
-        _check(int(length), limit)
+        check_size(int(length), limit)
     held = 0
     try:
         parts: list[bytes] = []
         size = 0
         async for part in request.stream():
             size += len(part)
-            _check(size, limit)
+            check_size(size, limit)
             budget.take(len(part))
             held += len(part)
             parts.append(part)
@@ -90,15 +91,8 @@ def decompress(data: bytes, limit: int) -> bytes:
         raise Refusal(
             ErrorCode.INVALID_REQUEST, f"body cannot be unpacked ({error}), expected gzip or zlib"
         ) from None
-    _check(len(body), limit)
+    check_size(len(body), limit)
     if not unpacker.eof or unpacker.unused_data:
         seen = "ends too early" if not unpacker.eof else "goes on after its end"
         raise Refusal(ErrorCode.INVALID_REQUEST, f"packed body {seen}, expected one whole stream")
     return body
-
-
-def _check(size: int, limit: int) -> None:
-    if size > limit:
-        raise Refusal(
-            ErrorCode.UPLOAD_TOO_BIG, f"body of {size} bytes or more, expected at most {limit}"
-        )

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from surnn import SurnnError
-from surnn_server.codes import ErrorCode, Refusal, code_of
+from surnn_server.codes import ErrorCode, Refusal, clipped, code_of
 from surnn_server.errors import error_response
 
 __all__ = ["V2Route"]
@@ -35,11 +35,11 @@ class V2Route(APIRoute):
             try:
                 return await handler(request)
             except Refusal as refusal:
-                return _response(refusal.code, refusal.message)
+                return _response(refusal.code, refusal.message, refusal.retry_after)
             except SurnnError as error:
                 code = code_of(error)
                 if code is ErrorCode.INTERNAL:
-                    log.exception("%s %s failed", request.method, request.url.path)
+                    log.exception("%s %s failed", request.method, request.scope["path"])
                     return _response(code, _FAULT)
                 return _response(code, str(error))
             except RequestValidationError as error:
@@ -47,17 +47,17 @@ class V2Route(APIRoute):
             except (HTTPException, ClientDisconnect):
                 raise
             except Exception:
-                log.exception("%s %s failed", request.method, request.url.path)
+                log.exception("%s %s failed", request.method, request.scope["path"])
                 return _response(ErrorCode.INTERNAL, _FAULT)
 
         return guarded
 
 
-def _response(code: ErrorCode, message: str) -> JSONResponse:
-    plain = error_response(code, message)
+def _response(code: ErrorCode, message: str, retry_after: float | None = None) -> JSONResponse:
+    plain = error_response(code, message, retry_after=retry_after)
     status = plain.status_code
     # What cannot be processed is a plain 400 in this protocol, and so is the end of a sequence.
     if status == 422 or (status == 500 and code is not ErrorCode.INTERNAL):
         status = 400
     headers = {k: v for k, v in plain.headers.items() if k in ("retry-after", "www-authenticate")}
-    return JSONResponse({"error": message}, status_code=status, headers=headers)
+    return JSONResponse({"error": clipped(message)}, status_code=status, headers=headers)

@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 import orjson
 
-from surnn import ChunkResult, Event, ModelSpec
-from surnn_server.codes import ErrorCode, Refusal
+from surnn import ChunkResult, Event, ModelSpec, SurnnError
+from surnn.snapshot import Snapshot
+from surnn_server.auth import Principal
+from surnn_server.codes import ErrorCode, Refusal, code_of
+from surnn_server.resumption import find_model
+from surnn_server.saved import Checkpointed
 from surnn_server.service import Service
 from surnn_server.v2.inputs import SequenceFlags, StreamFormat, flags, outputs, samples
 from surnn_server.v2.interface import EVENTS, OPEN_RATE, PROBABILITIES
@@ -31,8 +35,9 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class SequenceKey:
-    """A sequence's name: 5 and "5" are two."""
+    """A sequence's name: 5 and "5" are two, and so are the 5 of two API keys."""
 
+    owner: str
     model: str
     id: int | str
 
@@ -53,7 +58,9 @@ class Inference:
         """The statistics of a served model."""
         return self.statistics.setdefault(model, ModelStatistics())
 
-    async def infer(self, model: str, request: InferRequest) -> tuple[bytes, int | None]:
+    async def infer(
+        self, model: str, request: InferRequest, client: Principal
+    ) -> tuple[bytes, int | None]:
         """The answer's body, and where its JSON ends if binary tensors follow. Raises `Refusal`."""
         began = time.perf_counter()
         spec = self.service.find(model).spec
@@ -61,12 +68,12 @@ class Inference:
         try:
             wanted = flags(request)
             chosen = outputs(request)
-            exchange = await self._exchange(spec, request, wanted)
+            exchange = await self._exchange(spec, request, wanted, client)
             answer = _Answer(spec, exchange)
             tensors = [answer.tensor(output.name, output.binary) for output in chosen]
             outcome = "ok"
             stats.succeeded(time.perf_counter() - began, answer.results, exchange.queue_ms)
-            return render_response(_head(spec, request, wanted, answer), tensors)
+            return render_response(_head(spec, request, wanted, answer, exchange.saved), tensors)
         except Refusal as refusal:
             outcome = refusal.code.value
             raise
@@ -80,15 +87,17 @@ class Inference:
             self.service.metrics.infer(model, outcome, seconds)
 
     async def _exchange(
-        self, spec: ModelSpec, request: InferRequest, wanted: SequenceFlags
+        self, spec: ModelSpec, request: InferRequest, wanted: SequenceFlags, client: Principal
     ) -> Exchange:
-        sequence = self._sequence(spec, request, wanted)
+        sequence = self._sequence(spec, request, wanted, client)
         try:
             if request.inputs or wanted.id is None:
                 data = samples(spec, request.inputs, sequence.format.channels).data
             else:
                 data = memoryview(b"")
-            exchange = sequence.send(data, end=wanted.end)
+            if wanted.id is None:
+                self._check_length(sequence.format.seconds(len(data)))
+            exchange = sequence.send(data, end=wanted.end, save=wanted.checkpoint)
         except Refusal as refusal:
             if wanted.start:
                 # A sequence that has not begun: the start flag has to come again.
@@ -103,16 +112,19 @@ class Inference:
         return exchange
 
     def _sequence(
-        self, spec: ModelSpec, request: InferRequest, wanted: SequenceFlags
+        self, spec: ModelSpec, request: InferRequest, wanted: SequenceFlags, client: Principal
     ) -> InferSequence:
         if wanted.id is None:
-            return self._start(spec, request, lambda sequence, reason: None)
-        key = SequenceKey(spec.name, wanted.id)
+            return self._start(spec, request, client, None, lambda sequence, reason: None)
+        key = SequenceKey(client.name, spec.name, wanted.id)
         sequence = self.sequences.get(key)
         if wanted.start:
+            snapshot = self._snapshot(spec, wanted.resume) if wanted.resume is not None else None
             if sequence is not None:
                 sequence.close("restarted", f"sequence {key} was started again")
-            started = self._start(spec, request, lambda ended, why: self._forget(key, ended, why))
+            started = self._start(
+                spec, request, client, snapshot, lambda ended, why: self._forget(key, ended, why)
+            )
             self.sequences[key] = started
             return started
         if sequence is None or sequence.ending:
@@ -121,12 +133,39 @@ class Inference:
         sequence.format.check_same(spec, request)
         return sequence
 
-    def _start(self, spec: ModelSpec, request: InferRequest, over: _Over) -> InferSequence:
+    def _snapshot(self, spec: ModelSpec, token: str) -> Snapshot:
+        """The sequence in a token. Raises `Refusal`."""
+        try:
+            snapshot = self.service.sealer.open(token)
+        except SurnnError as error:
+            raise Refusal(code_of(error), str(error)) from error
+        find_model(snapshot, self.service.fingerprints, spec.name)
+        return snapshot
+
+    def _check_length(self, seconds: float) -> None:
+        limit = self.service.settings.max_file_seconds
+        if limit and seconds > limit:
+            raise Refusal(
+                ErrorCode.AUDIO_TOO_LONG,
+                f"the signal lasts {seconds:g} s, expected at most {limit:g} s, or a sequence",
+            )
+
+    def _start(
+        self,
+        spec: ModelSpec,
+        request: InferRequest,
+        client: Principal,
+        snapshot: Snapshot | None,
+        over: _Over,
+    ) -> InferSequence:
         if len(request.inputs) != 1:
             samples(spec, request.inputs, spec.channels)
-        format = StreamFormat.of(spec, request.inputs[0].datatype, request.parameters)
+        saved = snapshot.state if snapshot else None
+        format = StreamFormat.of(spec, request.inputs[0].datatype, request.parameters, saved)
         idle_timeout_s = self.service.settings.sequence_idle_timeout_s
-        return InferSequence(self.service, spec.name, format, idle_timeout_s, over)
+        return InferSequence(
+            self.service, client, spec.name, format, idle_timeout_s, over, snapshot
+        )
 
     def _forget(self, key: SequenceKey, sequence: InferSequence, reason: str) -> None:
         if self.sequences.get(key) is sequence:
@@ -185,7 +224,11 @@ def _event(event: Event) -> str:
 
 
 def _head(
-    spec: ModelSpec, request: InferRequest, wanted: SequenceFlags, answer: _Answer
+    spec: ModelSpec,
+    request: InferRequest,
+    wanted: SequenceFlags,
+    answer: _Answer,
+    saved: Checkpointed | None,
 ) -> Mapping[str, Any]:
     parameters: dict[str, Any] = {
         "first_frame": answer.first_frame,
@@ -198,5 +241,8 @@ def _head(
         parameters["sequence_id"] = wanted.id
         parameters["sequence_start"] = wanted.start
         parameters["sequence_end"] = wanted.end
+    if saved is not None:
+        parameters["checkpoint"] = saved.token
+        parameters["position"] = saved.position
     head = {"model_name": spec.name, "model_version": spec.version, "parameters": parameters}
     return head if request.id is None else {"id": request.id, **head}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surnn import Encoding, ModelSpec
+from surnn.snapshot import StreamState
 from surnn.spec import ModelKind
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.v2.interface import OUTPUTS, input_name
@@ -28,6 +29,8 @@ _KNOWN = {
     "sequence_start",
     "sequence_end",
     "binary_data_output",
+    "checkpoint",
+    "resume",
     # Triton's clients may send these; sequences have no use for them.
     "priority",
     "timeout",
@@ -45,6 +48,10 @@ class SequenceFlags:
     """None: to none."""
     start: bool
     end: bool
+    checkpoint: bool = False
+    """Is a token wanted with the answer?"""
+    resume: str | None = None
+    """The token that a sequence starts from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,21 @@ class StreamFormat:
     channels: int
 
     @classmethod
-    def of(cls, spec: ModelSpec, datatype: str, parameters: Mapping[str, Any]) -> StreamFormat:
-        """The format that a request asks for. Raises `Refusal`."""
+    def of(
+        cls,
+        spec: ModelSpec,
+        datatype: str,
+        parameters: Mapping[str, Any],
+        saved: StreamState | None = None,
+    ) -> StreamFormat:
+        """The format that a request asks for: that of the saved stream if it goes on with one.
+
+        Raises `Refusal`.
+        """
+        if saved is not None:
+            own = {option: getattr(saved, option) for option in _OPTIONS}
+            _check_options(parameters, own, "in the sequence to resume")
+            parameters = own
         if datatype not in _ENCODINGS:
             raise _refused(
                 f"input {input_name(spec)!r} has datatype {datatype}, "
@@ -78,6 +98,10 @@ class StreamFormat:
             _count(parameters, "channels", spec.channels),
         )
 
+    def seconds(self, size: int) -> float:
+        """Stream time that so many bytes cover."""
+        return size / (self.sample_rate * self.channels * self.encoding.width)
+
     def check_same(self, spec: ModelSpec, request: InferRequest) -> None:
         """A later request of the sequence must not ask for something else. Raises `Refusal`."""
         for tensor in request.inputs:
@@ -86,13 +110,8 @@ class StreamFormat:
                     f"input {tensor.name!r} has datatype {tensor.datatype}, "
                     f"expected {self.datatype} as at the start of the sequence"
                 )
-        for option in _OPTIONS:
-            mine = getattr(self, option)
-            if (seen := request.parameters.get(option, mine)) != mine:
-                raise _refused(
-                    f"{option} is {str(seen)[:40]!r}, expected {mine!s} as at the start of the "
-                    "sequence"
-                )
+        own = {option: getattr(self, option) for option in _OPTIONS}
+        _check_options(request.parameters, own, "at the start of the sequence")
 
 
 def flags(request: InferRequest) -> SequenceFlags:
@@ -111,11 +130,19 @@ def flags(request: InferRequest) -> SequenceFlags:
             "characters"
         )
     start, end = (_flag(parameters, f"sequence_{name}") for name in ("start", "end"))
+    checkpoint, resume = _flag(parameters, "checkpoint"), parameters.get("resume")
+    if not (resume is None or isinstance(resume, str)):
+        raise _refused(f"resume is {str(resume)[:40]!r}, expected the token of a checkpoint")
     if not id:
-        if start or end:
-            raise _refused("sequence_start or sequence_end without sequence_id, expected one")
+        if start or end or checkpoint or resume is not None:
+            raise _refused(
+                "sequence_start, sequence_end, checkpoint or resume without sequence_id, "
+                "expected one"
+            )
         return SequenceFlags(None, True, True)
-    return SequenceFlags(id, start, end)
+    if resume is not None and not start:
+        raise _refused("resume without sequence_start, expected it with the first request only")
+    return SequenceFlags(id, start, end, checkpoint, resume)
 
 
 def raw_request(spec: ModelSpec, body: bytes) -> InferRequest:
@@ -157,6 +184,12 @@ def outputs(request: InferRequest) -> tuple[RequestedOutput, ...]:
     if len(set(names)) != len(names):
         raise _refused(f"outputs are {names}, expected each at most once")
     return request.outputs or tuple(RequestedOutput(name, request.binary) for name in OUTPUTS)
+
+
+def _check_options(parameters: Mapping[str, Any], own: Mapping[str, Any], where: str) -> None:
+    for option, mine in own.items():
+        if (seen := parameters.get(option, mine)) != mine:
+            raise _refused(f"{option} is {str(seen)[:40]!r}, expected {mine!s} as {where}")
 
 
 def _count(parameters: Mapping[str, Any], name: str, default: int) -> int:

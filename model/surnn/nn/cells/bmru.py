@@ -10,8 +10,9 @@ c and beta see the input alone, so training scans (`surnn.nn.scan`); the states 
 and the scan gives the same bits as frame by frame. z and v are trained through arctangents.
 
 Two things differ from the paper. s starts at 0, "not written yet", not at a trained -1 or 1: then
-every session starts the same way in every runtime. And the paper's output map W_o is left out:
-whatever reads y, the next layer or the head, begins with a linear map.
+every session starts the same way in every runtime. And the paper's output map W_o is left out: the
+next layer and the head begin with a linear map of their own. (In a block with a gate, a gelu comes
+before that map; of two values it makes two others.)
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surnn.kernels.cells import SuGRU
 from surnn.kernels.training import train_backward, train_forward
 
 __all__ = ["sugru_compiled"]
@@ -41,8 +42,8 @@ class _Compiled(torch.autograd.Function):
         states = torch.empty_like(gates)
         saved = x.new_empty(4, entries)
         train_forward(
-            x.numpy(), gates.numpy(), everywhere, h0.numpy(), weights.numpy(), bias.numpy(), room,
-            states.numpy(), saved.numpy(),
+            SuGRU(h0.numpy()), x.numpy(), gates.numpy(), everywhere, h0.numpy(), weights.numpy(),
+            bias.numpy(), room, states.numpy(), saved.numpy(),
         )  # fmt: skip
         ctx.save_for_backward(x, gates, h0, weights, states, saved)
         ctx.everywhere = everywhere

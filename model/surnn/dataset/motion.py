@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from surnn.dataset.sensor import even_grid
 from surnn.errors import InvalidInput
 from surnn.segments import read_rows
 from surnn.types import Float32
 
-__all__ = ["Execution", "even_grid", "read_executions", "tilted"]
+__all__ = ["Execution", "is_motion_folder", "labelled_grid", "read_executions", "tilted"]
 
 _DEVICES = {"sp": "phone", "sw": "watch"}
 _COLUMNS = ("device", "start_row", "end_row", "subject", "execution")
@@ -35,6 +36,11 @@ class Execution:
     """Samples [T, 6] and labels [T] on an even grid of the time stamps."""
     by_row: tuple[Float32, NDArray[np.uint8]]
     """The same with rows taken as evenly spaced: what a client without time stamps sends."""
+
+
+def is_motion_folder(folder: Path) -> bool:
+    """Does a folder hold executions?"""
+    return (folder / "valid.npz").is_file() and (folder / "valid_index.csv").is_file()
 
 
 def read_executions(folder: Path, part: str, rate: int, labels: tuple[str, ...]) -> list[Execution]:
@@ -79,8 +85,8 @@ def read_executions(folder: Path, part: str, rate: int, labels: tuple[str, ...])
                 name=row["execution"],
                 subject=row["subject"],
                 device=device,
-                by_time=even_grid(samples, activity, stamps, rate),
-                by_row=even_grid(samples, activity, spread, rate),
+                by_time=labelled_grid(samples, activity, stamps, rate),
+                by_row=labelled_grid(samples, activity, spread, rate),
             )
         )
     if not found:
@@ -88,23 +94,17 @@ def read_executions(folder: Path, part: str, rate: int, labels: tuple[str, ...])
     return found
 
 
-def even_grid(
+def labelled_grid(
     samples: Float32, labels: NDArray[np.uint8], seconds: NDArray[np.float64], rate: float
 ) -> tuple[Float32, NDArray[np.uint8]]:
-    """Rows [n, channels] at uneven times [n] on an even grid of `rate` per second.
+    """Rows [n, channels] at uneven times [n] on an even grid (see `even_grid`).
 
-    Rows that share a time stamp are averaged; labels come from the nearest row.
+    Labels come from the nearest row.
     """
-    stamps, group = np.unique(seconds, return_inverse=True)
-    counts = np.bincount(group)
-    sums = np.stack([np.bincount(group, weights=channel) for channel in samples.T], axis=1)
-    means = sums / counts[:, None]
-    grid = np.arange(stamps[0], stamps[-1] + 0.5 / rate, 1.0 / rate)
-    even = np.stack([np.interp(grid, stamps, channel) for channel in means.T], axis=1)
+    grid = np.arange(seconds.min(), seconds.max() + 0.5 / rate, 1.0 / rate)
     order = np.argsort(seconds, kind="stable")
     between = (seconds[order][1:] + seconds[order][:-1]) / 2.0
-    nearest = order[np.searchsorted(between, grid)]
-    return even.astype(np.float32), labels[nearest]
+    return even_grid(samples, seconds, rate), labels[order[np.searchsorted(between, grid)]]
 
 
 def tilted(rng: np.random.Generator, samples: Float32, largest: float) -> Float32:

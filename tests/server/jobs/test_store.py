@@ -69,7 +69,7 @@ def test_a_job_is_what_was_put_in(store):
     assert list(store.results("one")) == [b"result"]
     end(store, "one", 9.0)
     assert store.bytes_total() == 6
-    assert store.unfinished() == []
+    assert store.unfinished() == {}
     store.delete("one")
     assert store.get("one") is None
     assert list(store.results("one")) == []
@@ -89,14 +89,14 @@ def test_jobs_go_on_after_a_restart_unless_they_keep_ending_the_server(path):
             store.add("bad", OPTIONS, ["a", "b"], 1, 0.0)
             store.add("good", OPTIONS, ["a", "b", "c", "d"], 1, 1.0)
         store.recover(50.0)
-        assert store.unfinished() == ["bad", "good"]
+        assert list(store.unfinished()) == ["bad", "good"]
         store.started("bad", 2.0)
         store.started("good", 2.0)
         store.scored("good", attempt, b"r", 1.0, False)
         store.close()
     store = JobStore(path)
     store.recover(50.0)
-    assert store.unfinished() == ["good"]
+    assert list(store.unfinished()) == ["good"]
     job = store.get("bad")
     assert job.state is JobState.FAILED
     assert job.error[1].startswith("the server ended 3 times at the same files")
@@ -120,7 +120,7 @@ def test_other_files_are_refused(path):
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 7")
     db.close()
-    with pytest.raises(InvalidConfig, match="has version 7, expected 1"):
+    with pytest.raises(InvalidConfig, match="has version 7, expected 2"):
         JobStore(path)
 
 
