@@ -103,7 +103,8 @@ class Benchmark(ABC, Generic[C]):
 
     def measure(self, network: Network, split: Split) -> Measured:
         """The figure and the open rates of a network on held-out sequences."""
-        found = measure(network, self.held_out(split))
+        random_start = self.config.budget.random_start
+        found = measure(network, self.held_out(split), random_start=random_start)
         return replace(found, value=self.figure(found.value))
 
     def remembered(self, network: Network) -> list[RecallPoint]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -29,12 +30,16 @@ def read_idx(folder: Path, name: str, dimensions: int) -> NDArray[np.uint8]:
         raise InvalidInput(f"{path.name} cannot be unpacked: {error}") from None
     if data[:4] != bytes([0, 0, _UINT8, dimensions]):
         raise InvalidInput(
-            f"{path.name} begins with {data[:4].hex()}, expected 0000{_UINT8:02x}{dimensions:02x}: "
-            f"an IDX file of bytes in {dimensions} dimensions"
+            f"{path.name} begins with {data[:4].hex() or 'nothing'}, expected "
+            f"0000{_UINT8:02x}{dimensions:02x}: an IDX file of bytes in {dimensions} dimensions"
         )
     header = 4 + 4 * dimensions
+    if len(data) < header:
+        raise InvalidInput(
+            f"{path.name} ends in its header after {len(data)} bytes, expected {header}"
+        )
     shape = tuple(int(n) for n in np.frombuffer(data[4:header], ">u4"))
-    expected = int(np.prod(shape, dtype=np.int64))
+    expected = math.prod(shape)
     if len(data) - header != expected:
         raise InvalidInput(
             f"{path.name} holds {len(data) - header} bytes behind its header, expected {expected}"

@@ -33,11 +33,11 @@ class Measured:
 
 
 @torch.no_grad()
-def measure(network: Network, batches: Iterable[Batch]) -> Measured:
+def measure(network: Network, batches: Iterable[Batch], *, random_start: bool = True) -> Measured:
     """Run a network over batches.
 
     Streams start at random frame numbers, the same for every network, because the accuracy of a
-    clocked network depends on where its clocks stand.
+    clocked network depends on where its clocks stand; or all at 0.
     """
     device = network.head.weight.device
     random = torch.Generator().manual_seed(0)
@@ -46,8 +46,8 @@ def measure(network: Network, batches: Iterable[Batch]) -> Measured:
     for batch in batches:
         size, length = batch.weights.shape
         state = network.initial_state(size)
-        start = torch.randint(0, 2**31, (size,), generator=random)
-        state["t"] = start.to(device)
+        if random_start:
+            state["t"] = torch.randint(0, 2**31, (size,), generator=random).to(device)
         for first in range(0, length, CHUNK):
             part = Batch(*(x[:, first : first + CHUNK] for x in batch.tensors)).to(device)
             output = network(part.frames, state=state)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from surnn.errors import InvalidConfig
 
@@ -92,6 +92,6 @@ def read_records(folder: Path) -> list[Record]:
             contents = json.loads(path.read_text(encoding="utf-8"))
             if contents.get("kind") == "task-run":
                 records.append(Record.model_validate(contents))
-        except (json.JSONDecodeError, AttributeError, ValidationError) as error:
+        except (ValueError, AttributeError) as error:
             raise InvalidConfig(f"{path}: not a record of a task: {error}") from None
     return records

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import soundfile
@@ -129,7 +130,8 @@ class SpokenDigits(Benchmark[SpokenDigitsConfig]):
 
     def _noise(self, rng: np.random.Generator, size: int, length: int) -> Float32:
         level = np.float32(10 ** (self.config.noise_db / 20))
-        return level * rng.standard_normal((size, length, HOP), dtype=np.float32)
+        noise: Float32 = level * rng.standard_normal((size, length, HOP), dtype=np.float32)
+        return noise
 
     def _batch(
         self, rng: np.random.Generator, split: Split, index: list[int], length: int
@@ -155,7 +157,8 @@ def _varied(rng: np.random.Generator, samples: Float32) -> Float32:
     pace = rng.uniform(0.85, 1.18)
     at = np.arange(0, len(samples) - 1, pace)
     level = 10 ** (rng.uniform(-12.0, 6.0) / 20)
-    return (level * np.interp(at, np.arange(len(samples)), samples)).astype(np.float32)
+    varied: Float32 = np.float32(level) * np.interp(at, np.arange(len(samples)), samples)
+    return varied.astype(np.float32)
 
 
 def _read_clips(folder: Path, config: SpokenDigitsConfig) -> dict[Split, list[tuple[Float32, int]]]:
@@ -165,28 +168,46 @@ def _read_clips(folder: Path, config: SpokenDigitsConfig) -> dict[Split, list[tu
     clips: dict[Split, list[tuple[Float32, int]]] = {split: [] for split in Split}
     files: dict[str, Float32] = {}
     with table.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+        for line, row in enumerate(csv.DictReader(file), 2):
             name, speaker = row["file"], row["speaker"]
             if name not in files:
-                samples, rate = soundfile.read(folder / name, dtype="float32")
-                if rate != RATE or samples.ndim != 1:
-                    raise InvalidInput(
-                        f"{name} has {rate} samples per second, expected {RATE} mono"
-                    )
-                files[name] = samples
+                files[name] = _read_speaker(folder / name)
             split = Split.TRAIN
             if speaker in config.valid_speakers:
                 split = Split.VALID
             elif speaker in config.test_speakers:
                 split = Split.TEST
-            part = files[name][int(row["start_sample"]) : int(row["end_sample"])]
-            clips[split].append((part, int(row["digit"])))
+            clips[split].append(_clip(files[name], row, f"{table}, line {line}"))
     empty = [split.name.lower() for split, found in clips.items() if not found]
     if empty:
         raise InvalidInput(
             f"clips.csv leaves nothing for {', '.join(empty)}, expected speakers there"
         )
     return clips
+
+
+def _read_speaker(path: Path) -> Float32:
+    try:
+        samples, rate = soundfile.read(path, dtype="float32")
+    except (OSError, soundfile.SoundFileError) as error:
+        raise InvalidInput(f"{path} cannot be read: {error}") from None
+    if rate != RATE or samples.ndim != 1:
+        raise InvalidInput(f"{path.name} has {rate} samples per second, expected {RATE} mono")
+    return cast(Float32, samples)
+
+
+def _clip(samples: Float32, row: dict[str, str], where: str) -> tuple[Float32, int]:
+    """One recording and its digit."""
+    try:
+        start, end, digit = (int(row[name]) for name in ("start_sample", "end_sample", "digit"))
+    except (ValueError, TypeError):
+        raise InvalidInput(f"{where}: {list(row.values())}, expected whole numbers") from None
+    if not (0 <= start < end <= len(samples) and 0 <= digit <= 9):
+        raise InvalidInput(
+            f"{where}: samples {start} to {end} say {digit}, "
+            f"expected a part of {row['file']}'s {len(samples)} samples and a digit"
+        )
+    return samples[start:end], digit
 
 
 def fast() -> SpokenDigitsConfig:

@@ -61,9 +61,10 @@ def render(records: Sequence[Record], images: Mapping[str, str] = MappingProxyTy
         "Written by `surnn tasks table` from the JSON in `docs/data/tasks`; do not edit. One line "
         "is one run with one seed: differences of a few points between lines may be chance. "
         "*Test* sequences were measured once, after training, on the network that was best on "
-        "validation sequences. *Open rate* is the share of neurons updated, on test sequences. "
-        "*Seconds* are of training, with its validations, on the device named: by the wall clock, and "
-        "of processor time, which says more where a machine was shared.",
+        "validation sequences. *Open rate* is the share of neurons updated, on test sequences; "
+        "of soft switches the mean of their gates, though every neuron moves in every frame. "
+        "*Seconds* are of training, with its validations, on the device named: by the wall clock, "
+        "and of processor time, which says more where a machine was shared.",
     ]
     order = sorted(records, key=lambda r: (_group_rank(r.group), r.task, r.length, r.parameters))
     for group, members in groupby(order, key=lambda r: r.group):
