@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from surnn import Model, installed, load
+from surnn import Model, SurnnError, installed, load
 from surnn_server.accounts import Accounts, LocalAccounts
 from surnn_server.auth import Authenticator
 from surnn_server.cluster.forwarding import Peers
@@ -82,6 +82,8 @@ class Service:
         self.connections: set[Stoppable] = set()
         """Every open connection; not all of them have a session."""
         self.lobby = Lobby(settings.max_unstarted, self.metrics.unstarted.set)
+        self.degraded: set[str] = set()
+        """Models that lost their device and run on the CPU since."""
         self._given = models is not None
         self._sessions = 0
         self._empty = asyncio.Event()
@@ -145,9 +147,11 @@ class Service:
             gate=LoadGate(
                 max_wait_s=settings.admission_wait_ms / 1000.0, max_share=settings.admission_share
             ),
+            on_lost=lambda: self._spawn(self._move_to_host(model, name)),
         )
         await worker.start()
         old = self.workers.get(name)
+        self.degraded.discard(name)
         self.models[name], self.workers[name] = model, worker
         self.metrics.slots.labels(spec.name).set_function(
             lambda: sum(
@@ -166,6 +170,17 @@ class Service:
         if old is not None:
             self._retired.append(old)
             self._spawn(self._retire(old))
+
+    async def _move_to_host(self, model: Model, name: str) -> None:
+        """Serve a model that lost its device on the CPU: the same weights, so the same tokens."""
+        try:
+            await self.use(await asyncio.to_thread(model.on_host), name)
+        except SurnnError as error:
+            # Readiness says that its worker is dead, from now on.
+            log.error("%s cannot run on the CPU instead: %s", name, error)
+        else:
+            self.degraded.add(name)
+            log.warning("%s lost its device and runs on the CPU", name)
 
     async def _retire(self, worker: Worker) -> None:
         """Stop an old version's worker once its last session is gone."""

@@ -59,6 +59,7 @@ def test_a_batch_gives_what_each_gives(
                 hidden=(90, 90),
                 updates=a.updates,
                 computed=a.computed,
+                neuron_bytes=(4, 4),
                 summary=a.summary,
             )
             for a in (answer, alone)

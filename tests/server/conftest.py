@@ -40,6 +40,7 @@ class FakeRuntime:
     """
 
     name = "fake"
+    atomic = False
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
