@@ -255,6 +255,14 @@ class Line:
         """Is a checkpoint to be taken, or put in place, as soon as no frame waits?"""
         return self.checkpoint_due or self.checkpoint_asked or bool(self.replacements)
 
+    @property
+    def has_work(self) -> bool:
+        """Is there something for the worker to do in its next turn?"""
+        session = self.session
+        return session is not None and bool(
+            self.inbox or session.ready or self.saving or self.suspending
+        )
+
     def waiting(self, frame_bytes: float) -> float:
         """Bytes that were not computed yet, in the inbox or as frames of so many bytes each."""
         size, frames = self.pushed

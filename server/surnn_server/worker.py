@@ -15,14 +15,14 @@ from enum import Enum, auto
 
 import numpy as np
 
-from surnn import ChunkResult, Model
+from surnn import Model
 from surnn.engine import Engine
 from surnn.errors import DeviceLost
 from surnn.snapshot import Snapshot
-from surnn_server.batching import compute, group_by_frames
 from surnn_server.codes import ErrorCode
-from surnn_server.lines import Failed, Item, Line, Output
+from surnn_server.lines import Failed, Item, Line
 from surnn_server.metrics import ModelMetrics
+from surnn_server.rounds import Deliveries, Rounds
 from surnn_server.scheduling import LoadGate, RunQueue
 from surnn_server.tokens import TokenSealer
 from surnn_server.tracing import NO_TRACES, Tracer
@@ -31,8 +31,6 @@ from surnn_server.turns import FAULT, Turns
 __all__ = ["Worker", "WorkerState"]
 
 log = logging.getLogger(__name__)
-
-Deliveries = list[tuple[Line, list[Output]]]
 
 _LOST = Failed(ErrorCode.INTERNAL, "the device was lost, go on from the last checkpoint")
 
@@ -82,11 +80,11 @@ class Worker:
         self.fingerprint = model.runtime.fingerprint
         self.state = WorkerState.STARTING
         self._turns = Turns(Engine(model.runtime, capacity), max_frames, sealer)
+        self._rounds = Rounds(self._turns, self.spec.name, metrics, tracer)
         self._max_batch = max_batch
         self.metrics = metrics
         self._gather_s = gather_s
         self.gate = gate or LoadGate(max_wait_s=0.0)
-        self._tracer = tracer
         self._on_lost = on_lost
         self.lines: set[Line] = set()
         """Sessions opened and not closed, as the event loop sees it."""
@@ -272,63 +270,14 @@ class Worker:
 
     def _round(self, lines: Sequence[Line]) -> None:
         """Take in what arrived, compute what is ready, answer."""
-        answers: Deliveries = []
-        ready: list[tuple[Line, int]] = []
-        for line in lines:
-            outputs: list[Output] = []
-            self._turns.advance(line, outputs, take_data=True)
-            if outputs:
-                answers.append((line, outputs))
-            if line.session is not None and line.session.ready:
-                ready.append((line, min(line.session.ready, self._turns.max_frames)))
-        self._post(answers)
-        for group in group_by_frames(ready):
-            self._post(self._compute(group))
-        # Last: nobody's results wait for somebody's token.
-        self._post(self._save(lines))
+        for answers in self._rounds.answers(lines):
+            self._post(answers)
         with self._wake:
             for line in lines:
-                more = line.session is not None and (
-                    line.inbox or line.session.ready or line.saving or line.suspending
-                )
-                if more and not line.queued:
+                if line.has_work and not line.queued:
                     line.queued = True
                     self._runnable.push(line, line.priority, time.perf_counter())
         self.metrics.slots.set(self.sessions)
-
-    def _save(self, lines: Sequence[Line]) -> Deliveries:
-        before = self._turns.checkpoints.taken
-        deliveries: Deliveries = []
-        for line in lines:
-            outputs: list[Output] = []
-            self._turns.save(line, outputs)
-            if outputs:
-                deliveries.append((line, outputs))
-        self.metrics.checkpoints.inc(self._turns.checkpoints.taken - before)
-        return deliveries
-
-    def _compute(self, group: Sequence[Line]) -> Deliveries:
-        sessions = [line.session for line in group if line.session is not None]
-        span = self._tracer.start_span(
-            "surnn.batch", attributes={"surnn.model": self.spec.name, "surnn.batch": len(group)}
-        )
-        began = time.perf_counter()
-        results = compute(self._turns.engine, sessions, self._turns.max_frames)
-        self.metrics.batch(len(group), time.perf_counter() - began)
-        span.end()
-        deliveries: Deliveries = []
-        done: list[ChunkResult] = []
-        waits: list[float] = []
-        for line, result in zip(group, results, strict=True):
-            outputs: list[Output] = []
-            if isinstance(result, ChunkResult):
-                done.append(result)
-                waits.append(self._turns.computed(line, outputs, result, began, len(group)))
-            else:
-                self._turns.fail(line, outputs, result)
-            deliveries.append((line, outputs))
-        self.metrics.computed(done, waits)
-        return deliveries
 
     def _post(self, deliveries: Deliveries) -> None:
         if deliveries:

@@ -77,7 +77,7 @@ def test_a_round_that_breaks_costs_nothing(faults, inside, monkeypatch, caplog):
     server = inside()
     told = [faults.told() for _ in faults.sounds]
     worker, broken = server.worker, []
-    save = worker._save
+    save = worker._rounds._save
 
     def fails(lines):
         if len(broken) < 3 and all(t.probs for t in told) and len(lines) > 1:
@@ -85,7 +85,7 @@ def test_a_round_that_breaks_costs_nothing(faults, inside, monkeypatch, caplog):
             raise MemoryError("no memory for a round")
         return save(lines)
 
-    monkeypatch.setattr(worker, "_save", fails)
+    monkeypatch.setattr(worker._rounds, "_save", fails)
 
     async def go():
         await asyncio.gather(

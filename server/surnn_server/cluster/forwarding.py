@@ -36,8 +36,8 @@ __all__ = ["Forwarding", "Peers"]
 log = logging.getLogger(__name__)
 
 _CONNECT_S = 5.0
-_LOOK_S = 5.0
-"""For a member to say how it does."""
+_SCRAPE_S = 5.0
+"""For a member's metrics; after that, those that it told before count. Prometheus waits 10 s."""
 _SESSION = re.compile(r"/v1/sessions/([^/]+)/state")
 _STATISTICS = re.compile(r"/v2/models(/[^/]+)?(/versions/[^/]+)?/stats")
 # Between two neighbours only, or set anew by whoever sends.
@@ -159,7 +159,7 @@ class Forwarding:
         return self._membership.number
 
     async def _metrics(self, scope: Scope) -> Response:
-        answers = await self._answers(scope)
+        answers = await self._answers(scope, _SCRAPE_S)
         pages = {n: bytes(a.body).decode() for n, a in answers.items() if a.status_code == 200}
         text = await asyncio.to_thread(self._scrapes.joined, pages)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
@@ -174,14 +174,12 @@ class Forwarding:
         content = orjson.dumps(merge([orjson.loads(answer.body) for answer in answers]))
         return Response(content, media_type="application/json")
 
-    async def _answers(self, scope: Scope) -> dict[int, Response]:
+    async def _answers(self, scope: Scope, limit_s: float | None = None) -> dict[int, Response]:
         """By their numbers, of all members that answer: one that is replaced now does not."""
-        # What changes something may take as long as it takes.
-        limit = _LOOK_S if scope["method"] == "GET" else None
 
         async def ask(number: int) -> Response | None:
             try:
-                async with asyncio.timeout(limit):
+                async with asyncio.timeout(limit_s):
                     return await self._peers.answer(number, scope, b"")
             except (Refusal, TimeoutError):
                 return None
