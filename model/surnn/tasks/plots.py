@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 
@@ -27,18 +28,30 @@ _STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
 }
 _MARKERS = "osD^vP*X"
+_TICKS = {1: "1 s", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h"}
 
 
 def plot_recall(records: Sequence[Record], path: Path) -> None:
-    """Draw accuracy and exact carry of the runs of one task, side by side."""
+    """Draw accuracy and exact carry of the runs of one task, side by side.
+
+    The best come first in the legend, and last in drawing: where lines lie on each other, larger
+    open markers show from below.
+    """
+    records = sorted(records, key=lambda run: -run.recall[-1].accuracy)
     chance = records[0].score.chance
     trained = records[0].config["length"]
     with mpl.rc_context(_STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.7))
+        sizes = np.linspace(4.0, 11.0, len(records))
         for i, run in enumerate(records):
             seconds = [point.seconds for point in run.recall]
             name = " + ".join(layer.cell for layer in run.layers)
-            style: dict[str, Any] = {"marker": _MARKERS[i % len(_MARKERS)], "markersize": 4.5}
+            style: dict[str, Any] = {
+                "marker": _MARKERS[i % len(_MARKERS)],
+                "markersize": sizes[i],
+                "markerfacecolor": "none",
+                "zorder": 10 - i,
+            }
             left.plot(seconds, [p.accuracy for p in run.recall], label=name, **style)
             right.plot(seconds, [p.carried for p in run.recall], label=name, **style)
         if chance is not None:
@@ -46,7 +59,11 @@ def plot_recall(records: Sequence[Record], path: Path) -> None:
             left.text(records[0].recall[0].seconds, chance + 0.01, "chance", fontsize=8)
         for axes in (left, right):
             axes.set_xscale("log")
-            axes.set_xlabel(f"silence (s; 100 frames a second; trained on {trained / 100:g} s)")
+            axes.set_xlabel(f"silence, 100 frames a second (trained on {trained / 100:g} s)")
+            last = max(point.seconds for run in records for point in run.recall)
+            ticks = {at: name for at, name in _TICKS.items() if at <= last}
+            axes.set_xticks(list(ticks), list(ticks.values()))
+            axes.minorticks_off()
         left.set_ylim(max(0.0, (chance or 0.0) - 0.05), 1.03)
         right.set_ylim(-0.03, 1.03)
         left.set_ylabel("recall accuracy")

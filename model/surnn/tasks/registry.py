@@ -72,7 +72,7 @@ TASKS: dict[str, Entry] = {
         },
     ),
     "permuted-mnist": Entry(
-        "The same, with all images' pixels in one random order",
+        "Handwritten digits, their pixels in one random order, named at the end",
         sequential_mnist.SequentialMnist,
         {
             Settings.FAST: sequential_mnist.fast_permuted,

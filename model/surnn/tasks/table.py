@@ -10,6 +10,7 @@ from types import MappingProxyType
 from surnn.bench.tables import table
 from surnn.errors import InvalidConfig
 from surnn.tasks.records import Record, read_records
+from surnn.tasks.registry import TASKS
 
 __all__ = ["render", "write_table"]
 
@@ -65,6 +66,9 @@ def render(records: Sequence[Record], images: Mapping[str, str] = MappingProxyTy
         "of soft switches the mean of their gates, though every neuron moves in every frame. "
         "*Seconds* are of training, with its validations, on the device named: by the wall clock, "
         "and of processor time, which says more where a machine was shared.",
+        "Images and recordings are not part of this repository: `--data DIR` names a folder with "
+        "MNIST's four IDX files in `mnist` and, in `kws_fsdd`, the Free Spoken Digit Dataset as "
+        "`surnn.tasks.spoken_digits` describes it. All else is generated.",
     ]
     order = sorted(records, key=lambda r: (_group_rank(r.group), r.task, r.length, r.parameters))
     for group, members in groupby(order, key=lambda r: r.group):
@@ -84,6 +88,7 @@ def _group_rank(group: str) -> tuple[int, str]:
 
 def _section(task: str, length: int, runs: list[Record]) -> list[str]:
     score = runs[0].score
+    about = f"{TASKS[task].about}. " if task in TASKS else ""
     aim = ""
     if score.aim is not None:
         aim = f", aim {'at least' if score.higher_is_better else 'below'} {score.aim:g}"
@@ -94,7 +99,7 @@ def _section(task: str, length: int, runs: list[Record]) -> list[str]:
     notes = [f"- Line {i}: {note}" for i, run in enumerate(runs, 1) for note in run.notes]
     parts = [
         f"### {task}, T = {length}",
-        f"Figure: {score.metric}{aim}{chance}. {devices}.",
+        f"{about}Figure: {score.metric}{aim}{chance}. {devices}.",
         table(["", *_HEAD], [[i, *_row(run)] for i, run in enumerate(runs, 1)]),
     ]
     return [*parts, *(["\n".join(notes)] if notes else []), commands]
