@@ -36,7 +36,7 @@ def fits(hidden: int, dtype: torch.dtype) -> bool:
     return hidden <= Resident.MOST.get(dtype, 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch", "steps"])
 def resident_kernel(
     pool, rows, lengths, projected, opened, weight_h, bias_h, out, written,
     batch, steps, hidden, switches, group,
