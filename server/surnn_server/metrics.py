@@ -24,6 +24,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
+        self.processes = Gauge("surnn_processes", "Processes that serve", registry=r)
+        self.processes.set(1)
+        self.start_time = Gauge(
+            "surnn_start_time_seconds", "Unix time when it began to serve", registry=r
+        )
+        self.start_time.set_to_current_time()
         self.active = Gauge("surnn_sessions_active", "Streams now", ["model"], registry=r)
         self.started = Counter("surnn_sessions_started", "Streams", ["model"], registry=r)
         self.resumed = Counter(

@@ -80,9 +80,14 @@ def open_penalty(output: Output, config: LossConfig, progress: float = 1.0) -> T
     return total
 
 
-def margin_penalty(output: Output, targets: Tensor) -> Tensor:
-    """Pushes switches well shut in frames without any label: softplus(4 (a + 1/2)) / 4."""
-    quiet = (targets.sum(dim=-1) == 0).to(targets.dtype)[..., None]
+def margin_penalty(output: Output, targets: Tensor, quiet: Tensor | None = None) -> Tensor:
+    """Pushes switches well shut in frames without any label: softplus(4 (a + 1/2)) / 4.
+
+    quiet [B, T]: which frames these are, where the labels don't say.
+    """
+    if quiet is None:
+        quiet = (targets.sum(dim=-1) == 0).to(targets.dtype)
+    quiet = quiet[..., None]
     total = output.logits.new_zeros(())
     for a in output.pre:
         if a is None:
@@ -104,5 +109,5 @@ def total_loss(
     if config.open_weight:
         loss = loss + config.open_weight * open_penalty(output, config, progress)
     if config.margin_weight:
-        loss = loss + config.margin_weight * margin_penalty(output, batch.targets)
+        loss = loss + config.margin_weight * margin_penalty(output, batch.targets, batch.quiet)
     return loss, entropy

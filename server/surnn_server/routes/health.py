@@ -68,7 +68,7 @@ async def readyz(request: Request, service: ServiceDep) -> Readiness | JSONRespo
     return Readiness(
         status=service.state,
         models=sorted(service.models),
-        sessions=service.sessions,
+        sessions=service.all_sessions,
         max_sessions=service.settings.max_sessions,
         degraded=sorted(service.degraded),
     )
