@@ -217,9 +217,10 @@ def _pieces(begin: int, end: int, size: int) -> list[tuple[int, int]]:
 def _choose(spec: ModelSpec, path: DevicePath) -> DevicePath:
     known = all(layer.cell is Cell.SUGRU and layer.block is None for layer in spec.layers)
     if path is DevicePath.KERNELS and not known:
+        cells = [layer.cell.value for layer in spec.layers]
         raise InvalidConfig(
             f"kernels are for layers of {Cell.SUGRU.value!r} without blocks, but those of model "
-            f"{spec.name!r} are {[layer.cell.value for layer in spec.layers]}, expected path 'torch'"
+            f"{spec.name!r} are {cells}, expected path 'torch'"
         )
     if path is not DevicePath.AUTO:
         return path
