@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,7 @@ import pytest
 def test_kernels_compile_within_limits(architecture, parts):
     """In a process of its own: this one has the interpreter's kernels."""
     pytest.importorskip("triton", reason="Triton has no wheel for this platform")
-    from surnn.kernels.device.review import SHARED_LIMIT
+    from surnn.kernels.device.resident import SHARED_LIMIT, shared_bytes
 
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     lines = subprocess.run(
@@ -31,6 +32,8 @@ def test_kernels_compile_within_limits(architecture, parts):
         assert 0 < kernel["shared_bytes"] <= SHARED_LIMIT[architecture]
         assert 0 < kernel["registers"] <= 255
         assert kernel["spilled_bytes"] <= 256
+    resident = [k["shared_bytes"] for k in found if k["name"].startswith("resident fp16 128")]
+    assert resident == [shared_bytes(128, torch.float16)] * 2
 
 
 def test_interpreted_kernels_are_refused():

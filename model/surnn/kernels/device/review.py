@@ -28,11 +28,8 @@ from surnn.kernels.device.sequence import backward_kernel, forward_kernel
 from surnn.kernels.device.switches import switches_kernel
 from surnn.kernels.device.tiled import Tiles, tiled_kernel
 
-__all__ = ["ARCHITECTURES", "SHARED_LIMIT", "Compiled", "Variant", "compile_variant", "variants"]
+__all__ = ["ARCHITECTURES", "Compiled", "Variant", "compile_variant", "variants"]
 
-SHARED_LIMIT = {75: 64 << 10, 80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10}
-"""Bytes of shared memory that one block may have, by compute capability (CUDA C++ Programming
-Guide, table of technical specifications)."""
 ARCHITECTURES = (80, 89, 90)
 
 _POINTERS = {
