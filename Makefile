@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo serve setup test fuzz lint audit fuzzapi clean
+.PHONY: help demo serve setup test gpu fuzz lint audit fuzzapi clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -32,6 +32,10 @@ serve: $(VENV)/.base  ## run the server on port 8000
 
 test: $(VENV)/.dev    ## run the tests
 	@$(BIN)/python -m pytest -q
+
+gpu: $(VENV)/.dev     ## on a machine with an NVIDIA GPU: test the compiled kernels, then measure
+	@$(BIN)/python -m pytest -q -m gpu tests/kernels/device tests/runtimes
+	@$(BIN)/surnn bench gpu --json --output docs/data/gpu.json
 
 fuzz: $(VENV)/.dev    ## a million odd inputs to everything that reads what clients send
 	@SURNN_FUZZ_INPUTS=1000000 SURNN_FUZZ_REPORT=docs/data/fuzz.json \

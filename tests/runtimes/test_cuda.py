@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 import torch
 
 import surnn
+from surnn.cells import CELLS
 from surnn.engine import Engine, StreamConfig
 from surnn.errors import DeviceLost, DeviceMemory, InvalidConfig, InvalidShape, StaleSlot
 from surnn.export import build
 from surnn.nn import Network
 from surnn.runtimes.onnx import OnnxRuntime
 from surnn.spec import (
+    BlockSpec,
     Cell,
     EncoderSpec,
     FrontEnd,
@@ -42,10 +45,13 @@ def make_spec(
     audio: bool = False,
     encoder: EncoderSpec | None = None,
     cell: Cell = Cell.SUGRU,
+    block: BlockSpec | None = None,
 ) -> ModelSpec:
     front: FrontEnd = ScaleFrontEnd(mean=(0.0, 1.0, 2.0), scale=(1.0, 0.5, 2.0))
     if audio:  # small: every number of a transform costs time in the interpreter
         front = LogMelFrontEnd(window=40, n_fft=64, bands=6, f_min=100.0, f_max=3500.0)
+    if not CELLS[cell].switched:
+        mode = SwitchMode.NONE
     switch = SwitchSpec(mode=mode, group=group, open_rate=0.3, frequencies=4)
     return ModelSpec(
         name="test",
@@ -57,7 +63,9 @@ def make_spec(
         encoder=encoder,
         layers=(
             LayerSpec(hidden=hidden, switch=switch, cell=cell),
-            LayerSpec(hidden=36, switch=SwitchSpec(mode=mode, open_rate=0.3), cell=cell),
+            LayerSpec(
+                hidden=36, switch=SwitchSpec(mode=mode, open_rate=0.3), cell=cell, block=block
+            ),
         ),
         labels=("a", "b"),
         head=Head.SIGMOID,
@@ -127,9 +135,16 @@ def test_features_and_encoder_equal_onnx(device: str) -> None:
     compare_with_onnx(CudaRuntime(network, device, graphs=False), network, 1e-4)
 
 
-@pytest.mark.parametrize("cell", [Cell.SUGRU, Cell.SURNN, Cell.SULSTM])
+@pytest.mark.parametrize("cell", list(Cell))
 def test_torch_path_equals_onnx_for_every_cell(device: str, cell: Cell) -> None:
-    network = make_network(make_spec(cell=cell, audio=True))
+    network = make_network(make_spec(cell=cell, block=BlockSpec()))
+    runtime = CudaRuntime(network, device)
+    assert runtime.path is DevicePath.TORCH
+    compare_with_onnx(runtime, network, 2e-5)
+
+
+def test_torch_path_equals_onnx_for_audio(device: str) -> None:
+    network = make_network(make_spec(audio=True))
     compare_with_onnx(CudaRuntime(network, device, path=DevicePath.TORCH), network, 1e-4)
 
 
@@ -166,10 +181,12 @@ def moved_while_closed(runtime: CudaRuntime) -> int:
     return excess
 
 
-def test_paths_are_chosen_by_cells(device: str) -> None:
+def test_paths_are_chosen_by_layers(device: str) -> None:
     assert CudaRuntime(make_network(make_spec()), device).path is DevicePath.KERNELS
     other = make_network(make_spec(cell=Cell.SURNN))
     assert CudaRuntime(other, device).path is DevicePath.TORCH
+    with pytest.raises(InvalidConfig, match="kernels are for layers of 'sugru' without blocks"):
+        CudaRuntime(other, device, path=DevicePath.KERNELS)
     with pytest.raises(InvalidConfig, match="takes suGRU layers only"):
         CudaRuntime(other, device, path=DevicePath.CUDNN)
     with pytest.raises(InvalidConfig, match="half is for kernels"):
@@ -211,6 +228,11 @@ def test_graphs_change_nothing(kernels: CudaRuntime, device: str) -> None:
     for name, value in pools[0].gather(slots[0]).items():
         np.testing.assert_array_equal(pools[1].gather(slots[1])[name], value)
     assert len(recorded._recordings[pools[1]]) == 2  # 4 and 2 sessions
+    # Every embedded stream has a pool of its own: nothing of it stays behind.
+    kept = recorded._recordings
+    del pools
+    gc.collect()
+    assert not kept
 
 
 def test_parts_change_nothing(kernels: CudaRuntime, monkeypatch: pytest.MonkeyPatch) -> None:

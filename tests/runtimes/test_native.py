@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 import surnn
+from surnn.checkpoint import load as load_network
 from surnn.errors import (
     CorruptModel,
     InvalidConfig,
@@ -252,6 +253,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def hide(package: str) -> None:
+        monkeypatch.setattr("surnn.model._can_run_on_cuda", lambda directory: False)
         monkeypatch.setattr("surnn.model.find_spec", lambda name: name != package or None)
         monkeypatch.setitem(sys.modules, package, None)
         for name in list(sys.modules):
@@ -262,8 +264,25 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 @pytest.mark.parametrize(("runtime", "name"), [("auto", "native"), ("onnx", "onnx")])
-def test_load_chooses_the_runtime(folder: Path, runtime: str, name: str) -> None:
+def test_load_chooses_the_runtime(
+    folder: Path, runtime: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("surnn.model._can_run_on_cuda", lambda directory: False)
     assert surnn.load(folder, runtime=runtime).runtime.name == name
+
+
+def test_auto_takes_a_gpu_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from surnn.runtimes.cuda import CudaRuntime, DevicePath
+
+    network = load_network(folder)
+    runtime = CudaRuntime(network, "cpu", path=DevicePath.TORCH)
+    monkeypatch.setattr("surnn.model._can_run_on_cuda", lambda directory: True)
+    monkeypatch.setattr(CudaRuntime, "open", lambda directory: runtime)
+    model = surnn.load(folder)
+    assert model.runtime is runtime
+    spare = model.on_host()
+    assert spare.runtime.name == "native"
+    assert spare.runtime.fingerprint == runtime.fingerprint, "its tokens stay valid"
 
 
 def test_load_without_numba(folder: Path, without: Callable[[str], None]) -> None:

@@ -22,7 +22,7 @@ from surnn.bench.patterns import GROUPS, open_switches
 from surnn.errors import InvalidConfig
 from surnn.kernels.device.linear import plain
 from surnn.kernels.device.reference import chunk_reference
-from surnn.kernels.device.resident import fits, resident_chunk
+from surnn.kernels.device.resident import fits, resident_chunk, shared_limit
 from surnn.kernels.device.tiled import list_open, tiled_chunk
 from surnn.model import locate
 from surnn.nn.sequence import forward_loop
@@ -138,14 +138,15 @@ class _Case:
         """Our kernels; each takes where to count what it writes."""
         wx, wh, bx, bh = self.weights
         half = (wx.half(), wh.half(), bx, bh)
+        limit = shared_limit(self.pool.device)
         found: dict[str, Callable[[Tensor | None], object]] = {
             "tiled ieee": lambda count: self._tiled(self.weights, "ieee", count),
             "tiled tf32x3": lambda count: self._tiled(self.weights, "tf32x3", count),
             "tiled float16 tf32x3": lambda count: self._tiled(half, "tf32x3", count),
         }
-        if fits(self.hidden, torch.float32):
+        if fits(self.hidden, torch.float32, limit):
             found["resident ieee"] = lambda count: self._resident(self.weights, count)
-        if fits(self.hidden, torch.float16):
+        if fits(self.hidden, torch.float16, limit):
             found["resident float16"] = lambda count: self._resident(half, count)
         return found
 

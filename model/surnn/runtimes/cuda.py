@@ -57,10 +57,10 @@ class DevicePath(StrEnum):
     """How a device computes."""
 
     AUTO = "auto"
-    """Kernels where all cells have one, else torch."""
+    """Kernels where all layers are suGRU without blocks, else torch."""
     KERNELS = "kernels"
     TORCH = "torch"
-    """torch's own operations: any cell."""
+    """The network itself, as in training: any cell, in blocks or not."""
     CUDNN = "cudnn"
     """torch's GRU with the switches as inputs: dense, for comparison."""
 
@@ -215,9 +215,15 @@ def _pieces(begin: int, end: int, size: int) -> list[tuple[int, int]]:
 
 
 def _choose(spec: ModelSpec, path: DevicePath) -> DevicePath:
+    known = all(layer.cell is Cell.SUGRU and layer.block is None for layer in spec.layers)
+    if path is DevicePath.KERNELS and not known:
+        cells = [layer.cell.value for layer in spec.layers]
+        raise InvalidConfig(
+            f"kernels are for layers of {Cell.SUGRU.value!r} without blocks, but those of model "
+            f"{spec.name!r} are {cells}, expected path 'torch'"
+        )
     if path is not DevicePath.AUTO:
         return path
-    known = all(layer.cell is Cell.SUGRU for layer in spec.layers)
     return DevicePath.KERNELS if known and find_spec("triton") else DevicePath.TORCH
 
 

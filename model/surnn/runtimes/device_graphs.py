@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from surnn.runtimes.device_pool import DevicePool
-from surnn.runtimes.device_stack import Stack
+from surnn.runtimes.device_stack import Stack, States
 
 __all__ = ["Recorder", "Recordings", "record_cuda", "record_nothing"]
 
@@ -32,7 +32,8 @@ def record_cuda(compute: Callable[[], Tensor]) -> tuple[Callable[[], None], Tens
             compute()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Other models' threads go on meanwhile: what they call is no error of this recording.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = compute()
     return graph.replay, result
 
@@ -51,16 +52,23 @@ class _Recording:
     """The computation of one shape of batch."""
 
     def __init__(
-        self, stack: Stack, pool: DevicePool, batch: int, steps: int, size: int, record: Recorder
+        self,
+        stack: Stack,
+        states: States,
+        nobody: int,
+        shape: tuple[int, int, int],
+        record: Recorder,
     ) -> None:
-        device = pool.device
-        self._nobody = pool.capacity
+        """`nobody` is the row that what pads a batch points to; shape is [B, T, S]."""
+        device = states["t"].device
+        batch, steps, size = shape
+        self._nobody = nobody
         self._frames = torch.zeros(batch, steps, size, device=device)
         self._rows = torch.full((batch,), self._nobody, dtype=torch.int64, device=device)
         self._lengths = torch.zeros(batch, dtype=torch.int32, device=device)
         # No session has a frame yet: recording leaves every state as it is.
         self._replay, self._result = record(
-            lambda: stack(pool.tensors, self._frames, self._rows, self._lengths, in_step=False)
+            lambda: stack(states, self._frames, self._rows, self._lengths, in_step=False)
         )
 
     def __call__(self, frames: Tensor, rows: Tensor, lengths: Tensor) -> Tensor:
@@ -76,10 +84,14 @@ class _Recording:
 
 
 class Recordings:
-    """The recordings over one pool; the one that was not used for longest goes first."""
+    """The recordings over one pool; the one that was not used for longest goes first.
+
+    They hold the pool's tensors, not the pool: whoever keeps them by pool can forget them with it.
+    """
 
     def __init__(self, stack: Stack, pool: DevicePool, size: int, record: Recorder) -> None:
-        self._stack, self._pool, self._size, self._record = stack, pool, size, record
+        self._stack, self._size, self._record = stack, size, record
+        self._states, self._nobody = pool.tensors, pool.capacity
         self._kept: OrderedDict[tuple[int, int], _Recording] = OrderedDict()
 
     def __len__(self) -> int:
@@ -98,7 +110,7 @@ class Recordings:
             if len(self._kept) >= MOST_RECORDINGS:
                 self._kept.popitem(last=False)
             self._kept[key] = _Recording(
-                self._stack, self._pool, batch, steps, self._size, self._record
+                self._stack, self._states, self._nobody, (batch, steps, self._size), self._record
             )
         self._kept.move_to_end(key)
         return self._kept[key](frames, rows, lengths)

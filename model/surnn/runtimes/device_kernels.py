@@ -13,7 +13,7 @@ from torch import Tensor
 from surnn.clock import AMPLITUDE_LIMIT, AMPLITUDE_ONE, CLOCK_ONE, SINE_TABLE, increments
 from surnn.frontend import dft_matrix
 from surnn.kernels.device.linear import Epilogue, linear, plain
-from surnn.kernels.device.resident import fits, resident_chunk
+from surnn.kernels.device.resident import fits, resident_chunk, shared_limit
 from surnn.kernels.device.switches import switches
 from surnn.kernels.device.tiled import list_open, tiled_chunk
 from surnn.nn import Network
@@ -123,7 +123,7 @@ class _Layer:
         layer = spec.layers[index]
         switch, prefix = layer.switch, f"layers.{index}."
         self.hidden, self.group, self._count = layer.hidden, switch.group, layer.switches
-        self.resident = fits(layer.hidden, dtype)
+        self.resident = fits(layer.hidden, dtype, shared_limit(weights["head.bias"].device))
         self._precision = precision
         self._clocked = switch.mode is SwitchMode.CLOCK
         cell = prefix + "cell."

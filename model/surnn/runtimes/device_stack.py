@@ -21,7 +21,7 @@ from surnn.nn.cells.base import CellOutput
 from surnn.nn.network import State
 from surnn.spec import Cell
 
-__all__ = ["FusedGRU", "NetworkStack", "Stack", "fused_dense"]
+__all__ = ["FusedGRU", "NetworkStack", "Stack", "States", "fused_dense"]
 
 States = dict[str, Tensor]
 

@@ -76,10 +76,13 @@ def test_empty_batches(chunk):
 
 def test_what_fits():
     pytest.importorskip("triton", reason="Triton has no wheel for this platform")
-    from surnn.kernels.device.resident import fits
+    from surnn.kernels.device.resident import SHARED_LIMIT, fits
 
     assert fits(64, torch.float32)
     assert not fits(65, torch.float32)
     assert fits(128, torch.float16)
     assert not fits(129, torch.float16)
     assert not fits(16, torch.bfloat16)
+    small = SHARED_LIMIT[89]
+    assert fits(64, torch.float16, small)
+    assert not fits(65, torch.float16, small), "padded to 128"

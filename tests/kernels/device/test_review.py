@@ -8,15 +8,16 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 
 @pytest.mark.parametrize(
-    ("architecture", "parts"), [(80, ["tiled fp32 ieee", "resident fp16 128"])]
+    ("architecture", "parts"), [(90, ["tiled fp32 ieee", "resident fp16 128"])]
 )
 def test_kernels_compile_within_limits(architecture, parts):
     """In a process of its own: this one has the interpreter's kernels."""
     pytest.importorskip("triton", reason="Triton has no wheel for this platform")
-    from surnn.kernels.device.review import SHARED_LIMIT
+    from surnn.kernels.device.resident import SHARED_LIMIT, shared_bytes
 
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     lines = subprocess.run(
@@ -24,11 +25,15 @@ def test_kernels_compile_within_limits(architecture, parts):
         env=environment, capture_output=True, text=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     found = [json.loads(line) for line in lines]
-    assert [kernel["name"] for kernel in found] == parts
+    assert [kernel["name"] for kernel in found] == [
+        name for part in parts for name in (part, part + " odd")
+    ]
     for kernel in found:
         assert 0 < kernel["shared_bytes"] <= SHARED_LIMIT[architecture]
         assert 0 < kernel["registers"] <= 255
         assert kernel["spilled_bytes"] <= 256
+    resident = [k["shared_bytes"] for k in found if k["name"].startswith("resident fp16 128")]
+    assert resident == [shared_bytes(128, torch.float16)] * 2
 
 
 def test_interpreted_kernels_are_refused():

@@ -78,8 +78,8 @@ def test_company_does_not_matter(chunk):
         assert torch.equal(out[sessions], states)
 
 
-def test_listed_neurons_give_the_same_bits(chunk, check_result):
-    """Sessions in step skip by one list what they else skip tile by tile."""
+def test_listed_neurons_give_the_same_numbers(chunk, check_result, device):
+    """Sessions in step skip by one list what they else skip tile by tile; compiled, bit for bit."""
     from surnn.kernels.device.tiled import list_open
 
     before = chunk(5, 4, 6, 70, group=2, rate=0.2)
@@ -90,7 +90,8 @@ def test_listed_neurons_give_the_same_bits(chunk, check_result):
     plain = run(before)
     shared = run(before, shared=(listed, counts))
     check_result(before, *shared)
-    torch.testing.assert_close(shared[0], plain[0], atol=1e-6, rtol=0)
+    # The interpreter multiplies with numpy, which rounds by the shape and place of a tile.
+    torch.testing.assert_close(shared[0], plain[0], atol=0 if device == "cuda" else 1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])

@@ -28,10 +28,10 @@ class Epilogue:
 _ROWS, _COLUMNS, _DEPTH, WARPS = 32, 32, 32, 4
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "per_batch", "batch_stride"])
 def linear_kernel(
     x, weight, bias, out, rows, per_batch, batch_stride, row_stride, depth, columns, out_stride,
-    EPILOGUE: tl.constexpr, BIAS: tl.constexpr, ADD: tl.constexpr,
+    WINDOWS: tl.constexpr, EPILOGUE: tl.constexpr, BIAS: tl.constexpr, ADD: tl.constexpr,
     BN: tl.constexpr, BM: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One tile [BN, BM] of out = epilogue(x weight^T + bias), see `linear`."""
@@ -39,7 +39,9 @@ def linear_kernel(
     m = tl.program_id(1) * BM + tl.arange(0, BM)
     k = tl.arange(0, BK)
     alive = n < rows
-    start = x + (n // per_batch) * batch_stride + (n % per_batch) * row_stride
+    start = x + n * row_stride
+    if WINDOWS:
+        start = x + (n // per_batch) * batch_stride + (n % per_batch) * row_stride
     total = tl.zeros((BN, BM), tl.float32)
     for first in range(0, depth, BK):
         at = first + k
@@ -73,9 +75,9 @@ def linear(
     bias: Tensor | None,
     out: Tensor,
     *,
-    per_batch: int,
-    batch_stride: int,
     row_stride: int,
+    per_batch: int = 0,
+    batch_stride: int = 0,
     epilogue: int = Epilogue.NONE,
     add: bool = False,
     precision: str = "ieee",
@@ -83,8 +85,9 @@ def linear(
     """out[n] = epilogue(weight x_n + bias), or that added to out.
 
     Args:
-        x: float32; row n begins at element n // per_batch * batch_stride + n % per_batch *
-            row_stride, and its `depth` elements lie side by side.
+        x: float32; row n begins at element n * row_stride, and its `depth` elements lie side by
+            side. With `per_batch`, it begins at n // per_batch * batch_stride + n % per_batch *
+            row_stride.
         weight: [columns, depth], float32 or a 16-bit type; products are float32.
         bias: [columns], or None.
         out: filled, [rows, columns].
@@ -95,7 +98,7 @@ def linear(
         linear_kernel[grid](
             x, weight, weight if bias is None else bias, out,
             rows, per_batch, batch_stride, row_stride, weight.shape[1], columns, out.stride(0),
-            EPILOGUE=epilogue, BIAS=bias is not None, ADD=add,
+            WINDOWS=per_batch > 0, EPILOGUE=epilogue, BIAS=bias is not None, ADD=add,
             BN=_ROWS, BM=_COLUMNS, BK=_DEPTH, PRECISION=precision,
             num_warps=WARPS, num_stages=1,
         )  # fmt: skip
@@ -114,8 +117,8 @@ def plain(
 ) -> Tensor:
     """`linear` over rows that lie one after the other: x [rows, depth]."""
     return linear(
-        x, weight, bias, out, per_batch=1, batch_stride=x.stride(0), row_stride=0,
-        epilogue=epilogue, add=add, precision=precision,
+        x, weight, bias, out, row_stride=x.stride(0), epilogue=epilogue, add=add,
+        precision=precision,
     )  # fmt: skip
 
 

@@ -20,7 +20,15 @@ from torch import Tensor
 
 from surnn.kernels.device.numeric import gru
 
-__all__ = ["Resident", "fits", "resident_chunk", "resident_kernel"]
+__all__ = [
+    "SHARED_LIMIT",
+    "Resident",
+    "fits",
+    "resident_chunk",
+    "resident_kernel",
+    "shared_bytes",
+    "shared_limit",
+]
 
 
 class Resident:
@@ -31,12 +39,39 @@ class Resident:
     WARPS: ClassVar = {torch.float32: 16, torch.float16: 8}
 
 
-def fits(hidden: int, dtype: torch.dtype) -> bool:
-    """Does a layer's U of that type stay on the chip?"""
-    return hidden <= Resident.MOST.get(dtype, 0)
+SHARED_LIMIT = {
+    70: 96 << 10, 75: 64 << 10, 80: 163 << 10, 86: 99 << 10, 87: 163 << 10, 89: 99 << 10,
+    90: 227 << 10, 100: 227 << 10, 103: 227 << 10, 120: 99 << 10, 121: 99 << 10,
+}  # fmt: skip
+"""Bytes of shared memory that one block may have, by compute capability (CUDA C++ Programming
+Guide, table of technical specifications)."""
 
 
-@triton.jit
+def shared_bytes(hidden: int, dtype: torch.dtype) -> int:
+    """Shared memory of a block: U, and the states that go into its products."""
+    padded = _padded(hidden)
+    halves = 2 if dtype == torch.float16 else 1
+    return (3 * padded + halves * Resident.SESSIONS) * padded * dtype.itemsize
+
+
+def fits(hidden: int, dtype: torch.dtype, limit: int = max(SHARED_LIMIT.values())) -> bool:
+    """Does a layer's U of that type stay on a chip with that much shared memory for a block?"""
+    return hidden <= Resident.MOST.get(dtype, 0) and shared_bytes(hidden, dtype) <= limit
+
+
+def shared_limit(device: torch.device) -> int:
+    """Shared memory that a block may have there; what every GPU has, if it is not known."""
+    if device.type != "cuda":
+        return max(SHARED_LIMIT.values())
+    major, minor = torch.cuda.get_device_capability(device)
+    return SHARED_LIMIT.get(10 * major + minor, 48 << 10)
+
+
+def _padded(hidden: int) -> int:
+    return max(16, int(triton.next_power_of_2(hidden)))
+
+
+@triton.jit(do_not_specialize=["batch", "steps"])
 def resident_kernel(
     pool, rows, lengths, projected, opened, weight_h, bias_h, out, written,
     batch, steps, hidden, switches, group,
@@ -114,7 +149,7 @@ def resident_chunk(
             rows if written is None else written,
             batch, steps, hidden, switches, hidden // switches,
             COUNT=written is not None, HALVES=weight_h.dtype == torch.float16,
-            BB=Resident.SESSIONS, HP=max(16, triton.next_power_of_2(hidden)),
+            BB=Resident.SESSIONS, HP=_padded(hidden),
             num_warps=Resident.WARPS[weight_h.dtype], num_stages=1,
         )  # fmt: skip
     return out

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,11 +28,8 @@ from surnn.kernels.device.sequence import backward_kernel, forward_kernel
 from surnn.kernels.device.switches import switches_kernel
 from surnn.kernels.device.tiled import Tiles, tiled_kernel
 
-__all__ = ["ARCHITECTURES", "SHARED_LIMIT", "Compiled", "Variant", "compile_variant", "variants"]
+__all__ = ["ARCHITECTURES", "Compiled", "Variant", "compile_variant", "variants"]
 
-SHARED_LIMIT = {75: 64 << 10, 80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10}
-"""Bytes of shared memory that one block may have, by compute capability (CUDA C++ Programming
-Guide, table of technical specifications)."""
 ARCHITECTURES = (80, 89, 90)
 
 _POINTERS = {
@@ -44,6 +41,8 @@ _NUMBERS = {
     "row_stride", "depth", "columns", "out_stride", "clocks", "count",
 }  # fmt: skip
 
+
+_WIDTHS = {"inputs", "hidden", "depth", "row_stride"}
 
 Constants = dict[str, object]
 
@@ -57,7 +56,9 @@ class Variant:
     constants: Constants
     warps: int
     weights: str = "fp32"
-    """Type of what is called weight_h or weight_x."""
+    """Type of a layer's matrices."""
+    aligned: bool = True
+    """Are all widths multiples of 16? Triton then loads vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,18 @@ class Compiled:
 
 
 def variants() -> Iterator[Variant]:
-    """Every form in which the runtime and training launch a kernel."""
+    """Every form in which the runtime and training launch a kernel, of even and of odd widths."""
+    for variant in _variants():
+        yield variant
+        yield replace(variant, name=variant.name + " odd", aligned=False)
+
+
+def _variants() -> Iterator[Variant]:
     tiles: Constants = {"BB": Tiles.SESSIONS, "BJ": Tiles.NEURONS, "BK": Tiles.DEPTH}
+    linear_constants: Constants = {
+        "WINDOWS": False, "EPILOGUE": 0, "BIAS": False, "ADD": True, "BN": 32, "BM": 32, "BK": 32,
+        "PRECISION": "ieee",
+    }  # fmt: skip
     constants: Constants
     for listed in (False, True):
         for weights in ("fp32", "fp16", "bf16"):
@@ -98,12 +109,14 @@ def variants() -> Iterator[Variant]:
             name = f"resident {weights} {size}"
             yield Variant(name, resident_kernel, constants, Resident.WARPS[dtype], weights)
             size *= 2
-    for epilogue in range(4):
-        constants = {
-            "EPILOGUE": epilogue, "BIAS": True, "ADD": epilogue == 0, "BN": 32, "BM": 32, "BK": 32,
-            "PRECISION": "ieee",
-        }  # fmt: skip
-        yield Variant(f"linear {epilogue}", linear_kernel, constants, linear.WARPS)
+    for windows in (False, True):
+        for epilogue in range(4):
+            constants = linear_constants | {"WINDOWS": windows, "EPILOGUE": epilogue}
+            name = f"linear{' windows' * windows} {epilogue}"
+            yield Variant(name, linear_kernel, constants, linear.WARPS)
+    for precision in ("ieee", "tf32x3"):
+        constants = linear_constants | {"BIAS": True, "PRECISION": precision}
+        yield Variant(f"linear fp16 {precision}", linear_kernel, constants, linear.WARPS, "fp16")
     for clock, given in ((True, False), (False, True), (True, True)):
         constants = {
             "CLOCK": clock, "INPUT": given, "BIAS": True, "BN": 32, "BG": 32, "BC": 32, "BK": 32,
@@ -123,7 +136,7 @@ def compile_variant(variant: Variant, architecture: int) -> Compiled:
         for name in variant.kernel.arg_names
     }
     binary = triton.compile(
-        ASTSource(variant.kernel, signature, constexprs=variant.constants),
+        ASTSource(variant.kernel, signature, variant.constants, _attributes(signature, variant)),
         target=GPUTarget("cuda", architecture, 32),
         options={"num_warps": variant.warps, "num_stages": 1},
     )
@@ -133,12 +146,23 @@ def compile_variant(variant: Variant, architecture: int) -> Compiled:
     )
 
 
+def _attributes(
+    signature: dict[str, str], variant: Variant
+) -> dict[tuple[int], list[list[object]]]:
+    """What Triton sees of arguments when it launches: torch's memory begins at multiples of 16."""
+    return {
+        (i,): [["tt.divisibility", 16]]
+        for i, (name, type_) in enumerate(signature.items())
+        if type_.startswith("*") or (variant.aligned and name in _WIDTHS)
+    }
+
+
 def _type(name: str, variant: Variant) -> str:
     if name in _NUMBERS:
         return "i32"
     if name == "rows" and variant.kernel in (linear_kernel, switches_kernel):
         return "i32"
-    if name in ("weight_h", "weight_x"):
+    if name in ("weight_h", "weight_x") or (name == "weight" and variant.kernel is linear_kernel):
         return f"*{variant.weights}"
     return _POINTERS.get(name, "*fp32")
 

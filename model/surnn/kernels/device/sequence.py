@@ -16,7 +16,7 @@ from surnn.kernels.device.tiled import Tiles
 __all__ = ["backward_kernel", "backward_loop", "forward_kernel", "forward_loop"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch", "steps"])
 def forward_kernel(
     x, gates, u, c, states, zr, n_all, hu_all, steps, batch, hidden,
     BB: tl.constexpr, BJ: tl.constexpr, BK: tl.constexpr,
@@ -83,7 +83,7 @@ def forward_loop(
     return states, zr, n, hu
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch", "steps"])
 def backward_kernel(
     grad, factors, carry, u, dh, totals, d_hu, steps, batch, hidden,
     BB: tl.constexpr, BJ: tl.constexpr, BK: tl.constexpr,

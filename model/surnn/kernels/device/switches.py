@@ -25,7 +25,7 @@ _WRAP = tl.constexpr(TABLE_SIZE - 1)
 _UNIT = tl.constexpr(1.0 / CLOCK_ONE)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "steps"])
 def switches_kernel(
     starts, lengths, inc, table, amplitude, features, weight, bias, opened,
     rows, steps, clocks, depth, count,

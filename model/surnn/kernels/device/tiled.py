@@ -32,7 +32,7 @@ class Tiles:
     WARPS = 8
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["batch", "steps"])
 def tiled_kernel(
     pool, rows, lengths, x, opened, weight_x, weight_h, bias_x, bias_h, fresh, out, listed, counts,
     written, batch, steps, inputs, hidden, switches, group,
