@@ -23,8 +23,8 @@ from surnn.nn import Network, switch_parameters
 from surnn.nn.cells.sugru import SuGRU
 from surnn.train.config import Optimiser, Training
 from surnn.train.losses import total_loss
-from surnn.train.start import start_from
 from surnn.train.resume import read_run, write_run
+from surnn.train.start import start_from
 from surnn.train.switching import prepare_switches, switch_health
 from surnn.train.task import Batch, Report, Task
 
