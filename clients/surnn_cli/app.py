@@ -16,6 +16,7 @@ from surnn_cli.commands import (
     key,
     models,
     new,
+    quantise,
     score,
     serve,
     soak,
@@ -69,6 +70,7 @@ app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
 app.command("new", rich_help_panel=_MAKE)(new.new)
 app.command("train", rich_help_panel=_MAKE)(train.train)
 app.command("export", rich_help_panel=_MAKE)(export.export)
+app.command("quantise", rich_help_panel=_MAKE)(quantise.quantise)
 app.add_typer(tasks.tasks, name="tasks", rich_help_panel=_MAKE)
 app.add_typer(bench.bench, name="bench", rich_help_panel=_MEASURE)
 app.add_typer(soak.soak, name="soak", rich_help_panel=_MEASURE)

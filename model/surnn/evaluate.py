@@ -229,11 +229,17 @@ def _sensor(
     progress: Progress | None,
 ) -> Iterator[Heard]:
     spec = model.spec
+    columns = record.columns if record.columns.channels else None
     series = [
         s
-        for s in read_sensor(folder, spec.sample_rate, record.columns, record.labels)
+        for s in read_sensor(folder, spec.sample_rate, columns, record.labels)
         if chosen is None or s.labelled.name in chosen
     ]
+    for one in series:
+        if one.rows.shape[1] != spec.channels:
+            raise InvalidInput(
+                f"{one.labelled.path}: {one.rows.shape[1]} channels, expected {spec.channels}"
+            )
     _check_known(folder, spec, (m for s in series for m in s.labelled.segments))
     _check_chosen(folder, chosen, {s.labelled.name for s in series})
     for one in series:

@@ -16,6 +16,7 @@ from surnn.cells import CELLS, Cell, CellTraits
 
 __all__ = [
     "NORM_EPSILON",
+    "AnomalyRule",
     "BlockGate",
     "BlockSpec",
     "Cell",
@@ -244,6 +245,19 @@ class EventRule(_Frozen):
         return self
 
 
+class AnomalyRule(_Frozen):
+    """When errors of forecasts become an anomaly (see `surnn.anomaly`); all in rows."""
+
+    warm_up: int = Field(default=400, ge=10, description="First rows: the machine is well in them")
+    smooth: int = Field(default=10, ge=1, description="Rows that a score is a mean of, about")
+    cap: float = Field(default=25.0, gt=1.0, description="Most that one channel says of a row")
+    floor: float = Field(default=0.05, gt=0.0, description="Smallest usual error, in spreads")
+    half_life: float = Field(default=2000.0, gt=0.0, description="Of what errors are usual")
+    on: float = Field(default=2.5, gt=0.0, description="Starts at or above this score")
+    off_share: float = Field(default=0.8, gt=0.0, le=1.0, description="Ends below this share of on")
+    hold: int = Field(default=3, ge=1, description="Rows that it must hold to start or to end")
+
+
 class StateSpec(_Frozen):
     """One array that a session carries from chunk to chunk."""
 
@@ -278,6 +292,7 @@ class ModelSpec(_Frozen):
     )
     threshold: float = Field(default=0.5, ge=0.0, le=1.0, description="For frame decisions")
     events: tuple[EventRule, ...] = ()
+    anomaly: AnomalyRule | None = Field(default=None, description="Of models that forecast")
     licence: str = ""
     training: dict[str, object] = Field(default_factory=dict, description="How it was trained")
     metrics: dict[str, object] = Field(default_factory=dict, description="Measured figures")
@@ -352,6 +367,14 @@ class ModelSpec(_Frozen):
         for i in range(len(self.layers)):
             states += self.layer_states(i)
         return tuple(states)
+
+    @property
+    def neuron_bytes(self) -> tuple[int, ...]:
+        """Bytes of state behind one switch, for each layer [L]."""
+        return tuple(
+            sum(state.nbytes for state in self.layer_states(i)) // layer.hidden
+            for i, layer in enumerate(self.layers)
+        )
 
     def layer_states(self, index: int) -> tuple[StateSpec, ...]:
         """What layer `index` carries, in the order of its cell's states (see `surnn.cells`)."""

@@ -216,6 +216,14 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
         self._drain = drain
+        self.on_started: Callable[[], Awaitable[None]] | None = None
+        """Awaited once, as soon as clients may come."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start up, then say so."""
+        await super().startup(sockets)
+        if self.on_started is not None and self.started:
+            await self.on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then shut down."""

@@ -9,9 +9,15 @@ import pytest
 from surnn.cells import Cell
 from surnn.errors import InvalidConfig
 from surnn.spec import BlockSpec, Norm
-from surnn.train.config import read_config
+from surnn.train.config import Config, DataSet, MachineSet, read_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
+
+
+def sets_of(config: Config) -> tuple[DataSet | MachineSet, ...]:
+    """All but the one folder of `activity`."""
+    tables = config.audio, config.keywords, config.machine
+    return tuple(item for table in tables if table is not None for item in table.sets)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
@@ -19,13 +25,13 @@ def test_shipped_configs_are_valid_and_tell_their_data(path: Path) -> None:
     config = read_config(path)
     assert config.model.name == path.stem
     assert config.data is None, "the data folder belongs on the command line"
-    about = config.audio.sets if config.audio else [config.sensor]
+    about = sets_of(config) or (config.sensor,)
     assert all(item is not None and item.licence and item.source for item in about)
 
 
 def test_nothing_under_the_gpl_is_trained_on() -> None:
     for config in map(read_config, CONFIGS):
-        for item in config.audio.sets if config.audio else ():
+        for item in sets_of(config):
             assert item.role != "train" or "GPL" not in item.licence, item.folder
 
 
@@ -81,7 +87,7 @@ def test_a_data_set_describes_itself(voice_toml: Path) -> None:
         "kind": "speech",
         "role": "train",
         "licence": "CC0",
-        "part": "a.flac; split: train; clips from 0% to 85% of the table",
+        "part": "a.flac; split: train; from 0% to 85% of the table",
     }
 
 

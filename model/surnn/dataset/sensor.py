@@ -16,10 +16,11 @@ from surnn.errors import InvalidInput
 from surnn.segments import Segment, check_segments, read_fields, read_segments
 from surnn.types import Float32
 
-__all__ = ["Series", "even_grid", "read_sensor"]
+__all__ = ["Series", "even_grid", "guess_columns", "read_sensor"]
 
 _RATE_TOLERANCE = 0.5
 """A recording may have this share more or fewer rows a second than the model hears."""
+_TIMES = ("time", "t", "timestamp", "datetime", "t_ms")
 _FILES = ("groups.csv", "split.csv", "files.csv")
 
 
@@ -52,14 +53,14 @@ def read_sensor(
     Args:
         folder: `.csv`, `.csv.gz` and `.parquet` files at any depth, with headers.
         sample_rate: of the even grid.
-        columns: what the columns mean; None: all but `label` are channels, rows evenly spaced.
+        columns: what the columns mean; None: see `guess_columns`.
         labelling: `column` (which is tried first) or `segments`.
         labels: those that a model has; None: any.
         exclusive: as of `read_audio`.
 
     Raises `InvalidInput` naming file and line.
     """
-    columns, labelling = columns or Columns(), labelling or Labelling()
+    labelling = labelling or Labelling()
     names = [n for n in table_files(folder) if n not in (*_FILES, labelling.table)]
     if not names:
         raise InvalidInput(f"{folder} holds no tables of samples, expected some")
@@ -77,6 +78,8 @@ def read_sensor(
     found: list[Series] = []
     for name in names:
         content = read_table(folder / name)
+        if columns is None:
+            columns, _ = guess_columns(content)
         channels = columns.channels or _channels(content, columns)
         values = np.stack([content.numbers(c) for c in channels], axis=1)
         times = _times(content, columns, sample_rate)
@@ -106,6 +109,30 @@ def read_sensor(
             )
         )
     return found
+
+
+def guess_columns(table: Table, taken: Sequence[str | None] = ()) -> tuple[Columns, int]:
+    """What the columns of a table mean, by their names, and the rows in a second.
+
+    A column called time, t, timestamp or so holds time stamps; all other columns of numbers, but
+    those `taken`, are channels.
+    """
+    time = next((c for c in table.columns if c.lower() in _TIMES), None)
+    rest = [c for c in table.columns if c not in (time, "label", *taken)]
+    channels = tuple(c for c in rest if _is_number(table.columns[c][0]))
+    if time is None:
+        return Columns(channels=channels), 50
+    if not _is_number(table.columns[time][0]):
+        unit = "datetime"
+    elif time.lower().endswith("_ms"):
+        unit = "ms"
+    else:
+        step = float(np.median(np.diff(table.numbers(time))))
+        # Sensors give between one and some thousand rows a second.
+        unit = "s" if step < 5 else "ms" if step < 5_000 else "us" if step < 5e6 else "ns"
+    step = float(np.median(np.diff(table.seconds(time, unit))))
+    columns = {"channels": channels, "time": time, "time_unit": unit}
+    return Columns.model_validate(columns), max(1, round(1.0 / max(step, 1e-6)))
 
 
 def even_grid(samples: Float32, times: NDArray[np.float64], rate: float) -> Float32:

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import numpy as np
-
 from surnn.dataset import Columns, Labelled, Labelling, Layout, read_audio
 from surnn.dataset.audio import audio_files, find_layout
+from surnn.dataset.sensor import guess_columns
 from surnn.dataset.split import GROUPS
-from surnn.dataset.tables import Table, read_table, table_files
+from surnn.dataset.tables import read_table, table_files
 from surnn.errors import InvalidInput
 from surnn.project.example import write_example
 from surnn.project.templates import AUDIO_DATA, README, SENSOR_DATA, audio_config, sensor_config
@@ -149,8 +148,10 @@ def _look_at_tables(data: Path) -> Found:
             f"{first.path}:1: columns are {','.join(first.columns)}, expected one called label "
             "(or segments.csv in the folder)"
         )
-    time, unit, rate = _time(first)
     group = next((c for c in _GROUP_COLUMNS if c in first.columns), "file")
+    columns, rate = guess_columns(first, (label, group))
+    if not columns.channels:
+        raise InvalidInput(f"{first.path}:1: no column of numbers is left, expected channels")
     labels: set[str] = set()
     for table in tables:
         labels |= set(table.words(label)) if label else set()
@@ -158,10 +159,6 @@ def _look_at_tables(data: Path) -> Found:
         from surnn.segments import read_segments
 
         labels = {s.label for rows in read_segments(data / "segments.csv").values() for s in rows}
-    taken = (time, label, group)
-    channels = tuple(c for c in first.columns if c not in taken and _numeric(first, c))
-    if not channels:
-        raise InvalidInput(f"{first.path}:1: no column of numbers is left, expected channels")
     known = sorted(labels - {""})
     return Found(
         labels=tuple(known),
@@ -169,35 +166,5 @@ def _look_at_tables(data: Path) -> Found:
         background=next((n for n in known if n.lower() in _BACKGROUNDS), None),
         group="group" if (data / GROUPS).is_file() else group,
         sample_rate=rate,
-        columns=Columns.model_validate(
-            {"channels": channels, "time": time, "time_unit": unit, "label": label or "label"}
-        ),
+        columns=columns.model_copy(update={"label": label or "label"}),
     )
-
-
-def _time(table: Table) -> tuple[str | None, str, int]:
-    """The column of time stamps, its unit, and the rows in a second."""
-    name = next(
-        (c for c in table.columns if c.lower() in ("time", "t", "timestamp", "datetime", "t_ms")),
-        None,
-    )
-    if name is None:
-        return None, "s", 50
-    if not _numeric(table, name):
-        unit = "datetime"
-    elif name.lower().endswith("_ms"):
-        unit = "ms"
-    else:
-        step = float(np.median(np.diff(table.numbers(name))))
-        # Sensors give between one and some thousand rows a second.
-        unit = "s" if step < 5 else "ms" if step < 5_000 else "us" if step < 5e6 else "ns"
-    times = table.seconds(name, unit)
-    return name, unit, max(1, round(1.0 / max(float(np.median(np.diff(times))), 1e-6)))
-
-
-def _numeric(table: Table, column: str) -> bool:
-    try:
-        table.numbers(column)
-    except InvalidInput:
-        return False
-    return True

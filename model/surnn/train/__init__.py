@@ -139,6 +139,14 @@ def _task(config: Config, root: Path) -> Task:
         from surnn.train.frames import FramesTask
 
         return FramesTask(config, root)
+    if config.task == "machine":
+        from surnn.train.machine import MachineTask
+
+        return MachineTask(config, root)
+    if config.task == "keywords":
+        from surnn.train.keywords import KeywordsTask
+
+        return KeywordsTask(config, root)
     from surnn.train.sensor import SensorTask
 
     return SensorTask(config, root)

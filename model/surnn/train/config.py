@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from surnn.dataset.options import Columns, Labelling, SplitRule
 from surnn.errors import InvalidConfig
 from surnn.nn.slopes import SURROGATE_WIDTH, Surrogate
-from surnn.spec import EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
+from surnn.spec import AnomalyRule, EncoderSpec, EventRule, Head, LayerSpec, LogMelFrontEnd
 
 __all__ = [
     "AudioConfig",
@@ -20,6 +20,8 @@ __all__ = [
     "Config",
     "DataSet",
     "LossConfig",
+    "MachineConfig",
+    "MachineSet",
     "MixConfig",
     "ModelConfig",
     "Optimiser",
@@ -30,6 +32,8 @@ __all__ = [
     "SwitchTraining",
     "Training",
     "ValidConfig",
+    "WordMix",
+    "WordsConfig",
     "read_config",
 ]
 
@@ -89,6 +93,9 @@ class Budget(_Table):
     seconds: float = Field(default=6.0, gt=0, description="Length of a training clip")
     carry_state: Chance = Field(
         default=0.0, description="Share of clips that go on from the state of an earlier clip"
+    )
+    random_start: bool = Field(
+        default=True, description="Clips begin at any frame number, like parts of a stream; or at 0"
     )
     validate_steps: int = Field(default=300, gt=0, description="Steps between validations")
     validate_minutes: float = Field(
@@ -162,7 +169,7 @@ class DataSet(_Table):
     """One folder of recordings and the part of it that is used."""
 
     folder: str
-    kind: Literal["speech", "noise", "music"]
+    kind: Literal["speech", "noise", "music", "words"]
     role: Literal["train", "valid", "test"] = Field(
         description="To learn from; to choose checkpoint and thresholds by; to report on"
     )
@@ -172,6 +179,11 @@ class DataSet(_Table):
         default_factory=dict, description="Values that columns of clips.csv must have"
     )
     part: Span = Field(default=(0.0, 1.0), description="From and to: shares of the clips, in order")
+    part_of: str | None = Field(
+        default=None, description="A column: `part` is a share of its values, in a fixed shuffle"
+    )
+    word: str | None = Field(default=None, description="The column that says what is spoken")
+    names: dict[str, str] = Field(default_factory=dict, description="Word in the table: label")
     find_speech: bool = Field(
         default=False, description="Find segments by energy: the folder has no segments.csv"
     )
@@ -183,7 +195,8 @@ class DataSet(_Table):
         words = [", ".join(self.files)] if self.files is not None else []
         words += [f"{column}: {', '.join(values)}" for column, values in self.where.items()]
         if self.part != (0.0, 1.0):
-            words.append(f"clips from {self.part[0]:.0%} to {self.part[1]:.0%} of the table")
+            what = f"values of {self.part_of}, shuffled" if self.part_of else "the table"
+            words.append(f"from {self.part[0]:.0%} to {self.part[1]:.0%} of {what}")
         return {
             "folder": self.folder,
             "source": self.source,
@@ -239,6 +252,58 @@ class AudioConfig(_Table):
     mix: MixConfig = MixConfig()
 
 
+class WordMix(ChannelConfig):
+    """Ranges from which clips with planted words are drawn."""
+
+    snr_db: Span = (0.0, 30.0)
+    clean: Chance = 0.15
+    no_word: Chance = Field(default=0.25, description="Clips of running speech and noise alone")
+    other_word: Chance = Field(default=0.25, description="Words that are no label, among the words")
+    speech: Chance = Field(default=0.2, description="Pieces of running speech among the words")
+    music: Chance = 0.2
+    synthetic_noise: Chance = 0.25
+    room: Chance = 0.25
+    tempo: Chance = 0.5
+    masking: Chance = Field(default=0.3, description="Words that lack a band of frequencies")
+    telephone: Chance = 0.08
+    low_rate: Chance = 0.1
+
+
+class WordsConfig(_Table):
+    """Keyword spotting from clips of single words, planted in running audio while training."""
+
+    sets: tuple[DataSet, ...] = Field(min_length=1)
+    valid: ValidConfig = ValidConfig()
+    mix: WordMix = WordMix()
+    early: float = Field(
+        default=0.1, ge=0, description="Seconds before the end of a word from which it counts"
+    )
+    hold: float = Field(default=0.25, gt=0, description="Seconds behind it for which it counts")
+    false_per_hour: float = Field(
+        default=2.0, gt=0, description="Alarms on validation material at the chosen threshold"
+    )
+
+
+class MachineSet(_Table):
+    """Tables of telemetry (see `surnn.dataset.telemetry`)."""
+
+    folder: str
+    role: Literal["train", "valid", "test"]
+    licence: str
+    source: str = ""
+    files: tuple[str, ...] = Field(default=("*",), description="Patterns of names")
+    score: Literal["rows", "windows"] = Field(
+        default="rows", description="rows: F1, as SKAB; windows: NAB's score"
+    )
+
+
+class MachineConfig(_Table):
+    """Anomalies of telemetry by the errors of forecasts."""
+
+    sets: tuple[MachineSet, ...] = Field(min_length=1)
+    rule: AnomalyRule = AnomalyRule()
+
+
 class SensorMix(_Table):
     """How motion recordings are varied."""
 
@@ -292,12 +357,14 @@ class Training(_Table):
 class Config(Training):
     """A whole training run on recordings."""
 
-    task: Literal["audio", "sensor", "voice", "activity"]
+    task: Literal["audio", "sensor", "voice", "activity", "keywords", "machine"]
     notes: tuple[str, ...] = Field(default=(), description="For the model card")
     data: str | None = Field(default=None, description="Folder of the data sets")
     model: ModelConfig
     audio: AudioConfig | None = None
     sensor: SensorConfig | None = None
+    keywords: WordsConfig | None = None
+    machine: MachineConfig | None = None
     labels: Labelling = Labelling()
     split: SplitRule = SplitRule()
     columns: Columns = Columns()
@@ -314,10 +381,12 @@ class Config(Training):
 
     @model_validator(mode="after")
     def _has_data(self) -> Config:
-        table = {"voice": "audio", "activity": "sensor"}.get(self.task)
+        tables = {"voice": "audio", "activity": "sensor"}
+        tables |= {"keywords": "keywords", "machine": "machine"}
+        table = tables.get(self.task)
         if table is not None and getattr(self, table) is None:
             raise ValueError(f"task {self.task!r} needs a table [{table}]")
-        if self.model.head is Head.LINEAR:
+        if self.model.head is Head.LINEAR and self.task != "machine":
             raise ValueError(f"a linear head gives numbers, but task {self.task!r} has labels")
         if self.task == "sensor" and not self.columns.channels:
             raise ValueError("task 'sensor' needs columns.channels, the columns to hear")

@@ -98,7 +98,7 @@ def open_penalty(
 def _kinds(config: LossConfig, batch: Batch, target: float) -> list[tuple[float, Tensor | None]]:
     """Targets and the frames [B, T] that they are for."""
     assert config.open_elsewhere is not None
-    labelled = batch.targets.sum(dim=-1) > 0
+    labelled = batch.targets.sum(dim=-1) > 0 if batch.quiet is None else batch.quiet == 0
     if config.open_silence is None:
         return [(target, labelled), (config.open_elsewhere, ~labelled)]
     silent = ~labelled & (batch.frames.square().mean(dim=-1) < _SILENCE)
@@ -109,9 +109,14 @@ def _kinds(config: LossConfig, batch: Batch, target: float) -> list[tuple[float,
     ]
 
 
-def margin_penalty(output: Output, targets: Tensor) -> Tensor:
-    """Pushes switches well shut in frames without any label: softplus(4 (a + 1/2)) / 4."""
-    quiet = (targets.sum(dim=-1) == 0).to(targets.dtype)[..., None]
+def margin_penalty(output: Output, targets: Tensor, quiet: Tensor | None = None) -> Tensor:
+    """Pushes switches well shut in frames without any label: softplus(4 (a + 1/2)) / 4.
+
+    quiet [B, T]: which frames these are, where the labels don't say.
+    """
+    if quiet is None:
+        quiet = (targets.sum(dim=-1) == 0).to(targets.dtype)
+    quiet = quiet[..., None]
     total = output.logits.new_zeros(())
     for a in output.pre:
         if a is None:
@@ -133,5 +138,5 @@ def total_loss(
     if config.open_weight:
         loss = loss + config.open_weight * open_penalty(output, config, progress, batch)
     if config.margin_weight:
-        loss = loss + config.margin_weight * margin_penalty(output, batch.targets)
+        loss = loss + config.margin_weight * margin_penalty(output, batch.targets, batch.quiet)
     return loss, entropy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,9 @@ class Clip:
     segments: tuple[Segment, ...] = ()
     """Speech, in seconds from the clip's start."""
     name: str = ""
+    word: str = ""
+    """What is spoken, where the set says so."""
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +78,18 @@ def read_set(root: Path, item: DataSet, rate: int) -> list[Clip]:
     rows = [row for row in rows if item.files is None or row["file"] in item.files]
     for column, values in item.where.items():
         rows = [row for row in rows if row.get(column) in values]
-    rows = rows[round(item.part[0] * len(rows)) : round(item.part[1] * len(rows))]
+    if item.part_of is not None:
+        chosen = _share(folder, rows, item.part_of, item.part)
+        rows = [row for row in rows if row[item.part_of] in chosen]
+    else:
+        rows = rows[round(item.part[0] * len(rows)) : round(item.part[1] * len(rows))]
     if not rows:
         raise InvalidInput(f"{folder}: no clip is left, expected some for {item.model_dump()}")
 
     audio = {name: _read(folder / name) for name in dict.fromkeys(row["file"] for row in rows)}
     segments: dict[str, list[Segment]] = {}
     table = folder / "segments.csv"
-    if item.kind == "speech" and not item.find_speech:
+    if item.kind in ("speech", "words") and not item.find_speech:
         segments = read_segments(table)
         durations = {name: len(samples) / found for name, (samples, found) in audio.items()}
         named = {name: rows for name, rows in segments.items() if name in audio}
@@ -105,11 +113,32 @@ def read_set(root: Path, item: DataSet, rate: int) -> list[Clip]:
             speech = find_speech(piece.astype(np.float32) / 32768.0, rate)
         else:
             speech = _cut(segments.get(row["file"], ()), first / found, last / found)
-        if item.kind != "speech" or speech:
-            clips.append(Clip(np.ascontiguousarray(piece), tuple(speech), row["file"]))
+        if item.kind not in ("speech", "words") or speech:
+            word = "" if item.word is None else _word(folder, row, item)
+            who = row.get("speaker", "")
+            clips.append(Clip(np.ascontiguousarray(piece), tuple(speech), row["file"], word, who))
     if not clips:
         raise InvalidInput(f"{folder}: no clip holds speech")
     return clips
+
+
+def _share(
+    folder: Path, rows: Sequence[dict[str, str]], column: str, part: tuple[float, float]
+) -> set[str]:
+    """A share of the values of a column, in an order that is mixed and always the same."""
+    if column not in rows[0]:
+        raise InvalidInput(f"{folder}: no column {column!r}, expected one of {sorted(rows[0])}")
+    values = sorted(
+        {row[column] for row in rows}, key=lambda v: hashlib.sha256(v.encode()).digest()
+    )
+    return set(values[round(part[0] * len(values)) : round(part[1] * len(values))])
+
+
+def _word(folder: Path, row: dict[str, str], item: DataSet) -> str:
+    if item.word not in row:
+        raise InvalidInput(f"{folder}: no column {item.word!r}, expected one of {sorted(row)}")
+    word = row[item.word]
+    return item.names.get(word, word)
 
 
 def find_speech(samples: Float32, rate: int) -> list[Segment]:

@@ -28,6 +28,8 @@ class Batch:
     """1 where a label holds [B, T, C]; for a linear head the numbers to be estimated."""
     weights: Tensor
     """How much each frame counts [B, T]: 0 beside label edges, in padding and at the start."""
+    quiet: Tensor | None = None
+    """1 where switches should be shut [B, T]; None: where no label holds."""
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""

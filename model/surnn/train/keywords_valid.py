@@ -1,0 +1,311 @@
+"""Held-out words and long material without any, and what a network makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from surnn.answers import probabilities
+from surnn.measures import class_f1, confusion
+from surnn.nn import Network
+from surnn.segments import Segment, frame_labels
+from surnn.spec import ModelSpec
+from surnn.train.config import WordsConfig
+from surnn.train.recordings import Clip, Pool
+from surnn.train.task import Example, Report
+from surnn.train.word_mix import Planted, WordSources
+from surnn.types import Float32
+
+__all__ = ["KeywordsValidation", "held_out_streams"]
+
+_BATCH = 32
+_LEAD, _TAIL = 0.6, 0.7
+"""Seconds around a word of which its stream is made."""
+_SNRS = (None, 10.0)
+_THRESHOLDS = np.round(np.arange(0.2, 0.991, 0.01), 2)
+_SECONDS = 20.0
+"""Length of streams without words."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """Streams of one role, each length by itself."""
+
+    words: list[Planted]
+    truth: np.ndarray
+    """Label of each stream with a word [N]; the background for words that are no label."""
+    empty: list[Planted]
+
+
+@dataclass(slots=True)
+class _Heard:
+    words: list[Float32]
+    """[T, C] each"""
+    empty: list[Float32]
+    opened: list[float]
+    rates: list[Float32]
+
+
+class KeywordsValidation:
+    """Runs a network over streams that are always the same."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        config: WordsConfig,
+        background: str,
+        sources: Mapping[str, WordSources],
+    ) -> None:
+        self.spec = spec
+        self.config = config
+        self.column = spec.labels.index(background)
+        self.parts = {
+            role: _part(held_out_streams(found, spec, seed), spec, self.column)
+            for seed, (role, found) in enumerate(sources.items(), start=30_000)
+        }
+
+    def report(self, network: Network, *, final: bool = False) -> Report:
+        """The score is the accuracy at the threshold that gives few enough false alarms.
+
+        In the end the same threshold is used once on what neither training nor choosing saw.
+        """
+        part = self.parts["valid"]
+        heard = self._run(network, part)
+        alarms = self._alarms(heard.empty)
+        hours = sum(len(p) for p in heard.empty) / self.spec.frame_rate / 3600.0
+        allowed = self.config.false_per_hour * hours
+        few = [t for t in _THRESHOLDS if (alarms >= t).sum() <= allowed]
+        threshold = float(few[0]) if few else float(_THRESHOLDS[-1])
+        figures = self._figures(part, heard, threshold)
+        main = figures["main"]
+        assert isinstance(main, dict)
+        accuracy, rate = float(main["accuracy"]), float(main["open_rate"])
+        report = Report(
+            score=accuracy - max(0.0, rate - 0.3),
+            summary=f"accuracy {accuracy:.4f} at {threshold:.2f}, "
+            f"{main['false_per_hour']:.1f} false an hour, open {rate:.3f}",
+            figures=figures,
+            threshold=threshold,
+        )
+        if final:
+            test = self.parts.get("test")
+            if test is not None and test.words:
+                figures["test"] = self._figures(test, self._run(network, test), threshold)
+            table = np.array(figures["confusion"])
+            report.confusion = (self.spec.labels, table)
+            report.neuron_rates = heard.rates
+            report.example = self._example(network, part)
+        return report
+
+    def _figures(self, part: _Part, heard: _Heard, threshold: float) -> dict[str, object]:
+        spec = self.spec
+        called = np.array([self._called(p, threshold) for p in heard.words])
+        table = confusion(part.truth, called, len(spec.labels))
+        alarms = self._alarms(heard.empty)
+        groups: list[dict[str, object]] = []
+        for name in dict.fromkeys(s.group for s in part.words):
+            rows = np.array([s.group == name for s in part.words])
+            right = called[rows] == part.truth[rows]
+            groups.append({"group": name, "streams": int(rows.sum()), "accuracy": right.mean()})
+        for name in dict.fromkeys(s.group for s in part.empty):
+            chosen = [p for p, s in zip(heard.empty, part.empty, strict=True) if s.group == name]
+            hours = sum(map(len, chosen)) / spec.frame_rate / 3600.0
+            count = int((self._alarms(chosen) >= threshold).sum())
+            groups.append({"group": name, "hours": hours, "false": count})
+        hours = sum(map(len, heard.empty)) / spec.frame_rate / 3600.0
+        false = int((alarms >= threshold).sum())
+        words = part.truth != self.column
+        return {
+            "main": {
+                "streams": len(part.words),
+                "accuracy": float((called == part.truth).mean()) if len(called) else 0.0,
+                "keyword_accuracy": float((called == part.truth)[words].mean()),
+                "macro_f1": float(class_f1(table).mean()),
+                "false": false,
+                "hours_without_words": hours,
+                "false_per_hour": false / hours if hours else 0.0,
+                "open_rate": float(np.mean(heard.opened)),
+            },
+            "threshold": threshold,
+            "labels": {
+                name: {"recall": float(table[i, i] / max(table[i].sum(), 1))}
+                for i, name in enumerate(spec.labels)
+            },
+            "groups": [{k: _plain(v) for k, v in g.items()} for g in groups],
+            "confusion": table.tolist(),
+        }
+
+    def _called(self, probs: Float32, threshold: float) -> int:
+        """The word of a stream: the one with the highest held probability, or none."""
+        held = _held(np.delete(probs, self.column, axis=1), self._hold)
+        best = int(held.argmax())
+        if held[best] < threshold:
+            return self.column
+        return best + (best >= self.column)
+
+    def _alarms(self, streams: Sequence[Float32]) -> np.ndarray:
+        """Scores of the events that streams without words bring at any threshold.
+
+        Peaks of held probability, at least the refractory time apart.
+        """
+        gap = max(1, round(self.spec.events[0].min_off * self.spec.frame_rate))
+        found: list[float] = []
+        for probs in streams:
+            words = np.delete(probs, self.column, axis=1).max(axis=1)
+            kept = np.minimum.reduce(
+                [words[i : len(words) - self._hold + 1 + i] for i in range(self._hold)]
+            )
+            while len(kept):
+                at = int(kept.argmax())
+                if kept[at] < _THRESHOLDS[0]:
+                    break
+                found.append(float(kept[at]))
+                kept = np.concatenate([kept[: max(0, at - gap)], kept[at + gap :]])
+        return np.array(found)
+
+    @property
+    def _hold(self) -> int:
+        return max(1, round(self.spec.events[0].min_on * self.spec.frame_rate))
+
+    @torch.no_grad()
+    def _run(self, network: Network, part: _Part) -> _Heard:
+        network.eval()
+        heard = _Heard([], [], [], [np.zeros(s.switches, np.float32) for s in self.spec.layers])
+        hidden = np.array([layer.hidden for layer in self.spec.layers], np.float32)
+        total = 0
+        for streams, out in ((part.words, heard.words), (part.empty, heard.empty)):
+            order = sorted(range(len(streams)), key=lambda i: len(streams[i].samples))
+            answers: dict[int, Float32] = {}
+            for first in range(0, len(order), _BATCH):
+                group = order[first : first + _BATCH]
+                lengths = [len(streams[i].samples) // self.spec.hop for i in group]
+                frames = np.zeros((len(group), max(lengths), self.spec.hop), np.float32)
+                for row, i in enumerate(group):
+                    flat = streams[i].samples[: lengths[row] * self.spec.hop]
+                    frames[row, : lengths[row]] = flat.reshape(-1, self.spec.hop)
+                state = network.initial_state(len(group))
+                state["t"] = torch.arange(len(group), dtype=torch.int64) * 1_000_003
+                output = network(torch.from_numpy(frames), torch.tensor(lengths), state)
+                for row, i in enumerate(group):
+                    logits = output.logits[row, : lengths[row]].numpy()
+                    answers[i] = probabilities(logits, self.spec.head)
+                layers = [g.sum(dim=(0, 1)).numpy() for g in output.gates]
+                shares = [layer.mean() / sum(lengths) for layer in layers]
+                heard.opened += [float(np.dot(shares, hidden / hidden.sum()))] * len(group)
+                total += sum(lengths)
+                for rates, layer in zip(heard.rates, layers, strict=True):
+                    rates += layer
+            out += [answers[i] for i in range(len(streams))]
+        for rates in heard.rates:
+            rates /= max(total, 1)
+        return heard
+
+    @torch.no_grad()
+    def _example(self, network: Network, part: _Part) -> Example:
+        """Some words, one after another."""
+        some = part.words[:: max(1, len(part.words) // 8)][:8]
+        samples = np.concatenate([s.samples for s in some])
+        frames = torch.from_numpy(
+            samples[: len(samples) // self.spec.hop * self.spec.hop].reshape(1, -1, self.spec.hop)
+        )
+        output = network(frames)
+        truth = np.zeros((frames.shape[1], len(self.spec.labels)), np.float32)
+        offset = 0.0
+        for s in some:
+            for word in s.words:
+                moved = [Segment(word.start + offset, word.end + offset, word.label)]
+                column = self.spec.labels.index(word.label)
+                truth[:, column] += frame_labels(
+                    moved, word.label, len(truth), self.spec.frame_rate
+                )
+            offset += len(s.samples) / self.spec.sample_rate
+        return Example(
+            title="Words of held-out speakers",
+            frame_rate=self.spec.frame_rate,
+            signal=frames.reshape(-1).numpy(),
+            signal_unit="amplitude",
+            labels=self.spec.labels,
+            truth=truth,
+            probs=probabilities(output.logits[0].numpy(), self.spec.head),
+            gates=[g[0].numpy() for g in output.gates],
+        )
+
+
+def held_out_streams(sources: WordSources, spec: ModelSpec, seed: int) -> list[Planted]:
+    """Every held-out word by itself, quiet and in noise; then long material without words."""
+    rng = np.random.default_rng(seed)
+    streams: list[Planted] = []
+    clips = [(label, c) for label, found in sources.words.items() for c in found]
+    clips += [("", c) for c in sources.others]
+    for snr in _SNRS:
+        if snr is not None and not sources.noise:
+            continue
+        group = "words" if snr is None else f"words in noise, {snr:g} dB"
+        streams += [_alone(rng, label, c, sources.noise, snr, group, spec) for label, c in clips]
+    for name, pool in (
+        ("speech", sources.speech),
+        ("noise", sources.noise),
+        ("music", sources.music),
+    ):
+        for pieces in pool.sets:
+            whole = np.concatenate([c.samples for c in pieces]).astype(np.float32) / 32768.0
+            size = int(_SECONDS * spec.sample_rate)
+            for first in range(0, len(whole) - size // 4, size):
+                piece = whole[first : first + size]
+                piece = piece * np.float32(0.3 / max(float(np.abs(piece).max()), 1e-4))
+                streams.append(Planted(piece, [], [], f"{name} without words"))
+    return streams
+
+
+def _alone(
+    rng: np.random.Generator,
+    label: str,
+    clip: Clip,
+    noise: Pool,
+    snr: float | None,
+    group: str,
+    spec: ModelSpec,
+) -> Planted:
+    """One word with a moment before and behind it."""
+    rate = spec.sample_rate
+    word = clip.samples.astype(np.float32) / 32768.0
+    lead, tail = int(_LEAD * rate), int(_TAIL * rate)
+    wave = np.concatenate([np.zeros(lead, np.float32), word, np.zeros(tail, np.float32)])
+    start, end = clip.segments[0].start, clip.segments[-1].end
+    active = word[int(start * rate) : int(end * rate)]
+    level = max(float(np.sqrt(np.mean(np.square(active)))), 1e-6)
+    wave = wave * np.float32(0.08 / level)
+    if snr is None:
+        wave = wave + np.float32(1e-4) * rng.standard_normal(len(wave), dtype=np.float32)
+    else:
+        piece = noise.draw(rng).samples.astype(np.float32)
+        piece = np.tile(piece, -(-len(wave) // len(piece)) + 1)
+        first = int(rng.integers(len(piece) - len(wave)))
+        piece = piece[first : first + len(wave)]
+        loud = max(float(np.sqrt(np.mean(np.square(piece)))), 1e-6)
+        wave = wave + piece * np.float32(0.08 * 10.0 ** (-snr / 20.0) / loud)
+    words = [Segment(_LEAD + start, _LEAD + end, label)] if label else []
+    return Planted(np.clip(wave, -1.0, 1.0).astype(np.float32), words, [], group)
+
+
+def _part(streams: Sequence[Planted], spec: ModelSpec, column: int) -> _Part:
+    words = [s for s in streams if s.group.startswith("words")]
+    truth = [spec.labels.index(s.words[0].label) if s.words else column for s in words]
+    empty = [s for s in streams if not s.group.startswith("words")]
+    return _Part(words, np.array(truth, np.int64), empty)
+
+
+def _held(probs: Float32, frames: int) -> Float32:
+    """The highest probability of each column that lasts so many frames [C]."""
+    if len(probs) < frames:
+        return np.zeros(probs.shape[1], np.float32)
+    kept = np.minimum.reduce([probs[i : len(probs) - frames + 1 + i] for i in range(frames)])
+    best: Float32 = kept.max(axis=0)
+    return best
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,203 @@
+"""Words planted into running audio: targets, material kept apart, and a whole small run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import surnn
+from surnn.segments import Segment
+from surnn.train import train
+from surnn.train.config import DataSet, read_config
+from surnn.train.keywords import KeywordsTask, word_targets
+from surnn.train.recordings import read_set
+from surnn.train.word_mix import Planted
+from surnn.types import EventKind, Float32
+
+RATE = 16_000
+
+TOML = """
+task = "keywords"
+seed = 5
+
+[model]
+name = "words"
+labels = ["none", "low", "high"]
+head = "softmax"
+frontend = { type = "logmel", bands = 12 }
+layers = [{ hidden = 8, switch = { mode = "input" } }]
+
+[budget]
+minutes = 5
+steps = 4
+batch = 3
+seconds = 2.0
+validate_steps = 2
+
+[loss]
+open_weight = 1.0
+margin_weight = 1.0
+
+[[keywords.sets]]
+folder = "words"
+kind = "words"
+word = "word"
+role = "train"
+licence = "CC0"
+find_speech = true
+part_of = "speaker"
+part = [0.0, 0.5]
+
+[[keywords.sets]]
+folder = "words"
+kind = "words"
+word = "word"
+names = { HIGH = "high" }
+role = "valid"
+licence = "CC0"
+find_speech = true
+part_of = "speaker"
+part = [0.5, 0.75]
+
+[[keywords.sets]]
+folder = "words"
+kind = "words"
+word = "word"
+role = "test"
+licence = "CC0"
+find_speech = true
+part_of = "speaker"
+part = [0.75, 1.0]
+
+[[keywords.sets]]
+folder = "hiss"
+kind = "noise"
+role = "train"
+licence = "CC0"
+
+[[keywords.sets]]
+folder = "hiss"
+kind = "noise"
+role = "valid"
+licence = "CC0"
+"""
+
+
+def tone(hertz: float, seconds: float) -> Float32:
+    t = np.arange(round(seconds * RATE)) / RATE
+    return np.asarray(0.2 * np.sin(2 * np.pi * hertz * t), np.float32)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four speakers saying "low", "high" and "other" once each, in one file."""
+    root = tmp_path_factory.mktemp("material")
+    (root / "words").mkdir()
+    (root / "hiss").mkdir()
+    pieces, rows, at = [], ["file,start_sample,end_sample,word,speaker"], 0
+    for i, speaker in enumerate(("ann", "bob", "cem", "dia")):
+        for word, hertz in (("low", 300), ("high", 1500), ("other", 700)):
+            clip = np.zeros(RATE, np.float32)
+            clip[4000:10000] = tone(hertz * (1 + 0.02 * i), 6000 / RATE)
+            pieces.append(clip)
+            rows.append(f"all.flac,{at},{at + RATE},{word},{speaker}")
+            at += RATE
+    soundfile.write(root / "words" / "all.flac", np.concatenate(pieces), RATE)
+    (root / "words" / "clips.csv").write_text("\n".join(rows) + "\n")
+    hiss = 0.01 * np.random.default_rng(0).standard_normal(25 * RATE)
+    soundfile.write(root / "hiss" / "a.flac", hiss, RATE)
+    return root
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "words.toml"
+    path.write_text(TOML)
+    return path
+
+
+def test_speakers_are_shared_out_and_words_renamed(material: Path) -> None:
+    def clips(low: float, high: float, **names: str) -> list[str]:
+        item = DataSet(
+            folder="words",
+            kind="words",
+            role="train",
+            licence="CC0",
+            word="word",
+            find_speech=True,
+            part_of="speaker",
+            part=(low, high),
+            names=names,
+        )
+        return [
+            (c.word, round(float(np.abs(c.samples).max()))) for c in read_set(material, item, RATE)
+        ]
+
+    assert len(clips(0, 0.5)) == 6
+    assert len(clips(0.5, 0.75)) == 3
+    assert {w for w, _ in clips(0, 1, other="noise")} == {"low", "high", "noise"}
+
+
+def test_a_word_counts_when_it_is_known(config: Path, material: Path) -> None:
+    task = KeywordsTask(read_config(config), material)
+    word = Segment(1.0, 1.5, "high")
+    planted = Planted(np.zeros(3 * RATE, np.float32), [word], [word])
+    targets, weights, quiet = word_targets(planted, task.spec, task.words, "none")
+    held = np.flatnonzero(targets[:, 2])
+    assert (held[0], held[-1]) == (140, 174)  # from 0.1 s before its end until 0.25 s behind it
+    assert targets.sum(axis=1).tolist() == [1.0] * 300
+    assert weights[:100].all()
+    assert not weights[100:140].any()  # sounding, but nobody could know what
+    assert weights[140:175].all()
+    assert not weights[175:180].any()
+    assert quiet[:100].all()
+    assert not quiet[100:175].any()
+
+
+def test_clips_repeat_and_words_fit_in(config: Path, material: Path) -> None:
+    task = KeywordsTask(read_config(config), material)
+    first, second = task.batch(1), task.batch(1)
+    assert torch.equal(first.frames, second.frames)
+    assert first.quiet is not None
+    assert first.quiet.shape == first.weights.shape == (3, 200)
+    seen = set()
+    for i in range(40):
+        clip = task.mixer.clip(i)
+        seen |= {w.label for w in clip.words}
+        assert len(clip.samples) == 2 * RATE
+        assert all(0 <= w.start < w.end <= 2.0 for w in clip.words)
+    assert seen == {"low", "high"}
+
+
+def test_alarms_are_counted_once_each(config: Path, material: Path) -> None:
+    validation = KeywordsTask(read_config(config), material).validation
+    probs = np.zeros((500, 3), np.float32)
+    probs[:, 0] = 1.0
+    probs[100:110, 1] = 0.9
+    probs[112:120, 1] = 0.8  # within the refractory time
+    probs[300:305, 2] = 0.6
+    probs[400:402, 2] = 0.99  # not held for three frames
+    assert validation._alarms([probs]).tolist() == pytest.approx([0.9, 0.6])
+    assert validation._called(probs, 0.5) == 1
+    assert validation._called(probs[200:], 0.7) == 0
+
+
+def test_a_run_leaves_a_model_with_point_events(
+    config: Path, material: Path, tmp_path: Path
+) -> None:
+    out = train(config, material, tmp_path / "out", progress=False)
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["main"]["streams"] == 2 * 3  # each held-out word quiet, and in noise
+    assert figures["main"]["hours_without_words"] == pytest.approx(20 / 3600)
+    assert figures["test"]["main"]["streams"] == 3
+    model = surnn.load(out)
+    assert [(r.label, r.point) for r in model.spec.events] == [("low", True), ("high", True)]
+    loud = {"low": {"on": 0.0, "off": 0.0, "min_on": 0.0}}
+    with model.stream(thresholds=loud) as stream:
+        events = [e for c in stream.feed(tone(300, 0.5)) for e in c.events if e.label == "low"]
+    assert [e.kind for e in events] == [EventKind.POINT]
