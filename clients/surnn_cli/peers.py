@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["print_comparison"]
 
-_SHARES = ("auc", "accuracy", "f1", "false_alarm_rate", "miss_rate")
+_SHARES = ("auc", "accuracy", "f1")
 
 
 def print_comparison(figures: dict[str, Any]) -> None:
@@ -39,8 +39,7 @@ def print_comparison(figures: dict[str, Any]) -> None:
 def _table(kind: Any, first: str) -> Any:
     table = kind(box=None, pad_edge=False, header_style="bold")
     table.add_column(first, overflow="fold")
-    heads = ("auc", "accuracy", "f1", "false alarms", "missed", "false/hour", "latency ms", "open")
-    for head in heads:
+    for head in ("auc", "accuracy", "f1", "false/hour", "onset ms", "open"):
         table.add_column(head, justify="right", no_wrap=True)
     return table
 
