@@ -9,7 +9,7 @@ recording under `files`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -67,6 +67,8 @@ class Heard:
     elapsed: float
     """Seconds of reading, resampling and computing."""
     group: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """What a table of labels says of the whole recording."""
 
 
 @dataclass(slots=True)
@@ -205,7 +207,7 @@ def _audio(
                     progress(recording.name, len(block) / audio.sample_rate)
             results += stream.finish()[0]
         elapsed = time.perf_counter() - began
-        yield _heard(
+        one = _heard(
             spec,
             recording.name,
             recording.path,
@@ -215,6 +217,8 @@ def _audio(
             elapsed,
             record,
         )
+        one.fields = recording.fields
+        yield one
 
 
 def _sensor(

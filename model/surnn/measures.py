@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 Figures = dict[str, object]
+_BLOCK = 50
+"""Frames."""
 _EARLY = 0.2
 """Seconds by which an event may come before its segment and still be its: edges are not sharp."""
 
@@ -140,7 +142,10 @@ def match_events(
     counted from its start until the event is sent, `min_on` and the lookahead included.
     """
     detector = EventDetector(spec)
-    events = [e for e in detector.update(probs) if e.kind in (EventKind.START, EventKind.POINT)]
+    # In blocks: those in which nothing can change are passed over.
+    blocks = (probs[i : i + _BLOCK] for i in range(0, len(probs), _BLOCK))
+    decided = (e for block in blocks for e in detector.update(block))
+    events = [e for e in decided if e.kind in (EventKind.START, EventKind.POINT)]
     rules = {rule.label: rule for rule in spec.events}
     segments = sorted(segments, key=lambda s: s.start)
     matches = {}

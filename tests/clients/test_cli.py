@@ -138,6 +138,28 @@ def test_eval(surnn: Run, tiny_model: Path, recording: Path, tmp_path: Path) -> 
     assert "noise.wav" in text
 
 
+def test_eval_beside_another_detector(
+    surnn: Run, tiny_model: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+
+    from surnn.bench.detectors import Detector
+
+    other = Detector("ones", "3", 0.5, 0.01, lambda pcm: np.ones(len(pcm) // 160, np.float32))
+    monkeypatch.setattr("surnn.compare.detectors", lambda: [other])
+    (tmp_path / "noise.wav").write_bytes(recording.read_bytes())
+    (tmp_path / "segments.csv").write_text(
+        "file,start_s,end_s,label,room\nnoise.wav,0.0,0.5,speech,hall\n"
+    )
+    figures = json.loads(surnn("eval", tiny_model, tmp_path, "--peers", "--json").stdout)
+    assert list(figures["detectors"]) == ["tiny", "ones"]
+    assert figures["detectors"]["ones"]["by"]["room"]["hall"]["accuracy"] == 0.5
+    text = surnn("eval", tiny_model, tmp_path, "--peers", "--tune", tmp_path).stdout
+    assert "ones 3" in text
+    assert "hall  tiny" in text
+    assert surnn("eval", tiny_model, tmp_path, "--tune", tmp_path).exit_code == 2
+
+
 def test_eval_of_a_folder_without_audio(surnn: Run, tiny_model: Path, tmp_path: Path) -> None:
     result = surnn("eval", tiny_model, tmp_path)
     assert (result.exit_code, result.stdout) == (2, "")

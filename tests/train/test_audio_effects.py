@@ -49,6 +49,16 @@ def test_mu_law_is_fine_when_quiet_and_coarse_when_loud() -> None:
     assert effects.mu_law(np.zeros(4, np.float32)) == pytest.approx(0.0, abs=1e-4)
 
 
+def test_a_law_is_fine_when_quiet_and_coarse_when_loud() -> None:
+    quiet, loud = 0.001 * tone(440), tone(440)
+    assert np.abs(effects.a_law(quiet) - quiet).max() < 3e-4
+    assert 1e-3 < np.abs(effects.a_law(loud) - loud).max() < 2e-2
+    line = np.linspace(-1, 1, 50_001, dtype=np.float32)
+    assert np.abs(effects.a_law(line) - line).max() < 0.025
+    assert len(np.unique(effects.a_law(2 * line))) == 255
+    assert effects.a_law(np.ones(1, np.float32)) == pytest.approx(1.0)
+
+
 def test_quantising_rounds_to_sixteen_bits_and_clips() -> None:
     out = effects.quantised(np.array([0.1, 1.5, -1.5, 1e-6], np.float32))
     np.testing.assert_array_equal(out * 32768, [3277, 32767, -32768, 0])

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surnn.train.audio_channel import channel
 from surnn.train.audio_mix import Mixer, Sources
-from surnn.train.config import DataSet, MixConfig
+from surnn.train.config import ChannelConfig, DataSet, MixConfig
 from surnn.train.recordings import Pool, read_pool
 from surnn.train.synthetic import synthetic_clips
 
@@ -87,6 +88,14 @@ def test_any_channel_keeps_shape_type_and_sense(sources: Sources) -> None:
         shares.append(clip.labels.mean())
     assert min(shares) == 0.0
     assert 0.2 < np.mean(shares) < 0.8
+
+
+def test_an_offset_never_hides_the_sound() -> None:
+    config = ChannelConfig(offset=1.0, offset_level=0.5, clipping=1.0)
+    wave = (0.01 * np.sin(np.arange(4000) / 7.0)).astype(np.float32)
+    for seed in range(20):
+        out = channel(np.random.default_rng(seed), wave, config, RATE)
+        assert out.std() > 1e-3 * np.abs(out).max()
 
 
 @pytest.mark.parametrize("snr", [0.0, 10.0, 20.0])

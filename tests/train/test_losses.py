@@ -68,6 +68,34 @@ def test_only_the_excess_over_the_target_costs() -> None:
     assert open_penalty(output(logits, [full, shut]), config).item() == pytest.approx(0.75)
 
 
+def test_each_kind_of_frame_has_its_own_target() -> None:
+    config = LossConfig(open_target=1.0, open_elsewhere=0.5, open_silence=0.25, open_weight=1.0)
+    gates = torch.tensor([1.0, 1.0, 0.5, 0.5, 0.25, 0.25])[None, :, None].expand(1, 6, 3)
+    level = torch.tensor([0.0, 0.1, 0.1, 0.1, 0.0005, 0.0])[None, :, None].expand(1, 6, 4)
+    targets = column(1, 1, 0, 0, 0, 0)
+    batch = Batch(level, targets, torch.ones(1, 6))
+    assert open_penalty(output(targets, [gates]), config, batch=batch).item() == 0.0
+    tighter = config.model_copy(update={"open_silence": 0.05})
+    assert open_penalty(output(targets, [gates]), tighter, batch=batch).item() == pytest.approx(
+        0.2 + 0.04
+    )
+    # Without a target of its own, silence is like any frame where nothing holds.
+    either = config.model_copy(update={"open_silence": None, "open_elsewhere": 0.275})
+    assert open_penalty(output(targets, [gates]), either, batch=batch).item() == pytest.approx(
+        0.1 + 0.01
+    )
+    loss, entropy = total_loss(output(targets * 0, [gates]), batch, Head.SIGMOID, either)
+    assert (loss - entropy).item() == pytest.approx(0.11)
+
+
+def test_a_kind_of_frame_that_is_missing_costs_nothing() -> None:
+    config = LossConfig(open_target=0.5, open_elsewhere=0.0, open_silence=0.0, open_weight=1.0)
+    targets = column(1, 1)
+    batch = Batch(torch.ones(1, 2, 4), targets, torch.ones(1, 2))
+    found = open_penalty(output(targets, [torch.full((1, 2, 3), 0.5)]), config, batch=batch)
+    assert found.item() == 0.0
+
+
 def test_the_margin_presses_switches_shut_only_where_nothing_is_heard() -> None:
     targets = column(0, 1)
     pre = torch.tensor([[[-9.0, -9.0], [9.0, 9.0]]])

@@ -35,10 +35,25 @@ def evaluate(
         str | None,
         typer.Option(help="Only what training kept apart as `test`, `valid` or `train`."),
     ] = None,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers",
+            help="Beside silero-vad and webrtcvad, as far as they are installed (speech only).",
+        ),
+    ] = False,
+    tune: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Choose the peers' thresholds on these recordings. [default: as documented]",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Measure a model on labelled recordings, frame by frame."""
     from surnn import load
+    from surnn.compare import compare
     from surnn.dataset.record import read_record
     from surnn.dataset.split import Part
     from surnn.evaluate import count
@@ -49,6 +64,8 @@ def evaluate(
 
     if part is not None and part not in tuple(Part):
         raise CommandError(f"part is {part!r}, expected one of {[p.value for p in Part]}")
+    if tune is not None and not peers:
+        raise CommandError("--tune chooses thresholds of peers, expected --peers with it")
     chosen = Part(part) if part else None
     opened, record = load(model), read_record(locate(model).parent)
     seen: list[str] = []
@@ -64,11 +81,21 @@ def evaluate(
                 seen.append(name)
             bar.file(name, total)
 
-        figures = measure(opened, directory, part=chosen, record=record, progress=progress)
+        if peers:
+            figures = compare(
+                opened, directory, tune=tune, part=chosen, record=record, progress=progress
+            )
+        else:
+            figures = measure(opened, directory, part=chosen, record=record, progress=progress)
     if json:
         import orjson
 
         typer.echo(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+        return
+    if peers:
+        from surnn_cli.peers import print_comparison
+
+        print_comparison(figures)
         return
     _print(figures)
 

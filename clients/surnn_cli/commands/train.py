@@ -26,6 +26,9 @@ def train(
     steps: Annotated[
         int | None, typer.Option(help="Stop after so many steps. [default: the config's]", min=1)
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a trained model to begin with its weights.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train a model on labelled recordings. Needs the `torch` extra."""
@@ -34,4 +37,4 @@ def train(
     require_torch("training")
     from surnn.train import train as run
 
-    run(config, data, out, minutes=minutes, steps=steps, progress=not quiet)
+    run(config, data, out, minutes=minutes, steps=steps, start=start, progress=not quiet)

@@ -29,13 +29,15 @@ def channel(rng: np.random.Generator, mix: Float32, config: ChannelConfig, rate:
         mix = effects.filtered(mix, response)
     peak = max(float(np.abs(mix).max()), 1e-9)
     mix = mix * np.float32(10.0 ** (rng.uniform(*config.peak_db) / 20.0) / peak)
-    if rng.random() < config.offset:
-        mix += np.float32(rng.uniform(-0.03, 0.03))
     if rng.random() < config.clipping:
         peak = 10.0 ** (rng.uniform(3, 14) / 20.0)
         mix = np.clip(mix * np.float32(peak / max(float(np.abs(mix).max()), 1e-9)), -1.0, 1.0)
+    if rng.random() < config.offset:
+        # Behind the clipping: a clip is never all offset.
+        mix = mix + np.float32(rng.uniform(-config.offset_level, config.offset_level))
     if line < config.telephone:
-        mix = effects.mu_law(mix)
+        a_law = config.a_law > 0 and rng.random() < config.a_law
+        mix = effects.a_law(mix) if a_law else effects.mu_law(mix)
     elif rng.random() < 0.8:
         mix = effects.quantised(mix)
     if band is not None and rng.random() < 0.7:

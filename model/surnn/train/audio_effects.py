@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from surnn.types import Float32
 
 __all__ = [
+    "a_law",
     "band_response",
     "equaliser_response",
     "filtered",
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 _MU = 255.0
+_A = 87.6
 
 
 def filtered(samples: Float32, response: Float32) -> Float32:
@@ -81,6 +83,18 @@ def mu_law(samples: Float32) -> Float32:
     code = np.round(squeezed * 127.0) / 127.0
     expanded: NDArray[np.float64] = np.sign(code) * np.expm1(np.abs(code) * np.log1p(_MU)) / _MU
     return expanded.astype(np.float32)
+
+
+def a_law(samples: Float32) -> Float32:
+    """Through 255 values of A-law, the European telephone's (continuous form of G.711)."""
+    size, scale = np.minimum(np.abs(samples), 1.0), 1.0 + np.log(_A)
+    bent = (1.0 + np.log(np.maximum(_A * size, 1.0))) / scale
+    squeezed = np.where(size < 1.0 / _A, _A * size / scale, bent)
+    code = np.round(squeezed * 127.0) / 127.0
+    bent = np.exp(np.maximum(code * scale, 1.0) - 1.0) / _A
+    expanded = np.where(code < 1.0 / scale, code * scale / _A, bent)
+    out: Float32 = (np.sign(samples) * expanded).astype(np.float32)
+    return out
 
 
 def quantised(samples: Float32) -> Float32:

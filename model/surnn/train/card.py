@@ -55,7 +55,10 @@ def write_card(
         out: the model's folder.
     """
     lines = [f"# {spec.name}: {spec.description}", "", *_about(spec), "", *_layers(spec)]
-    lines += ["", "## Measured", "", *_headline(config, figures)]
+    lines += ["", "## Measured", ""]
+    if held_out := figures.get("held_out"):
+        lines += [*_beside_others(held_out), "", "### While training", ""]
+    lines += _headline(config, figures)
     if groups := figures.get("groups"):
         lines += ["", *_groups(groups)]
     for title, name in images.items():
@@ -112,7 +115,7 @@ def _layers(spec: ModelSpec) -> list[str]:
 
 def _headline(config: Config, figures: Mapping[str, Any]) -> list[str]:
     held = (
-        "Held-out speakers of the first validation set in held-out noise and music at 0 to 20 dB"
+        "Speakers of the first validation set in validation noise and music at 0 to 20 dB"
         if config.task == "voice"
         else "Held-out subjects"
     )
@@ -123,6 +126,52 @@ def _headline(config: Config, figures: Mapping[str, Any]) -> list[str]:
         "",
         *_table(("measure", "value"), rows),
     ]
+
+
+_TABLES = {
+    "set": "Speech at 0 to 20 dB in held-out noise and music, by set",
+    "language": "The same by language",
+    "snr_db": "Unseen readers by signal-to-noise ratio (dB)",
+    "line": "Telephone at 10 dB",
+    "level_dbfs": "Unseen readers at 10 dB, by peak level (dBFS)",
+    "dc": "The same at -20 dBFS with a constant added",
+    "alone": "Recordings without speech",
+}
+
+
+def _beside_others(figures: Mapping[str, Any]) -> list[str]:
+    """What `surnn eval --peers` gave."""
+    detectors: Mapping[str, Any] = figures["detectors"]
+    rows = [(f"{name} {one['version']}", *_compared(one["all"])) for name, one in detectors.items()]
+    heads = ("AUC", "accuracy", "F1", "false events an hour", "onset (ms)", "open rate")
+    lines = [
+        f"{figures['data']['recordings']} recordings that nothing was chosen by, all detectors by "
+        f"the same code; thresholds of the others {figures['thresholds_of_peers']}. Onset: median "
+        "time from the start of speech until its event is sent.",
+        "",
+        *_table(("all", *heads), rows),
+    ]
+    for column, values in next(iter(detectors.values()))["by"].items():
+        rows = [
+            (value if i == 0 else "", name, *_compared(one["by"][column][value]))
+            for value in values
+            for i, (name, one) in enumerate(detectors.items())
+        ]
+        title = _TABLES.get(column, f"By {column.replace('_', ' ')}")
+        lines += ["", f"{title}:", "", *_table((column.replace("_", " "), "", *heads), rows)]
+    return lines
+
+
+def _compared(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    events = figures["events"]
+    return (
+        *(_number(figures[k]) for k in ("auc", "accuracy", "f1")),
+        *(
+            "–" if v is None else f"{v:.0f}"
+            for v in (events["false_per_hour"], events["latency_ms_median"])
+        ),
+        _number(figures.get("open_rate")),
+    )
 
 
 def _groups(groups: Iterable[Mapping[str, Any]]) -> list[str]:

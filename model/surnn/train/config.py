@@ -139,6 +139,18 @@ class LossConfig(_Table):
     edge_frames: int = Field(default=2, ge=0, description="Frames beside an edge that don't count")
     skip_frames: int = Field(default=10, ge=0, description="Frames at the start that don't count")
     open_target: float = Field(default=0.2, ge=0, le=1, description="Of each mean in the end")
+    open_elsewhere: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="The target where no label holds; open_target is then that of labelled frames",
+    )
+    open_silence: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="The target where no label holds and audio is below -60 dBFS",
+    )
     open_start: float | None = Field(
         default=None, ge=0, le=1, description="The target in the beginning; None: the same"
     )
@@ -158,7 +170,9 @@ class DataSet(_Table):
 
     folder: str
     kind: Literal["speech", "noise", "music", "words"]
-    role: Literal["train", "valid", "test"]
+    role: Literal["train", "valid", "test"] = Field(
+        description="To learn from; to choose checkpoint and thresholds by; to report on"
+    )
     licence: str
     files: tuple[str, ...] | None = Field(default=None, description="Only these; None: all")
     where: dict[str, tuple[str, ...]] = Field(
@@ -200,7 +214,9 @@ class ChannelConfig(_Table):
     peak_db: Span = (-45.0, 0.0)
     clipping: Chance = 0.08
     offset: Chance = 0.1
+    offset_level: float = Field(default=0.03, ge=0, le=1, description="Largest DC, full scale 1")
     telephone: Chance = 0.15
+    a_law: Chance = Field(default=0.0, description="Share of telephone lines that are A-law")
     low_rate: Chance = 0.15
 
 

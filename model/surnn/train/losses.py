@@ -20,6 +20,10 @@ __all__ = [
 ]
 
 
+_SILENCE = 1e-6
+"""Mean square of the samples of a frame, DC included: -60 dBFS."""
+
+
 def edge_weights(targets: Tensor, edge: int, skip: int) -> Tensor:
     """1 for frames that count, 0 within `edge` frames of a change and in the first `skip`.
 
@@ -65,19 +69,44 @@ def open_target(config: LossConfig, progress: float) -> float:
     return config.open_start + share * (config.open_target - config.open_start)
 
 
-def open_penalty(output: Output, config: LossConfig, progress: float = 1.0) -> Tensor:
+def open_penalty(
+    output: Output, config: LossConfig, progress: float = 1.0, batch: Batch | None = None
+) -> Tensor:
     """How far open rates lie above the target, linear plus squared, summed over layers.
 
     The rate of a layer, or with `open_per = "neuron"` the mean of what each switch costs alone: a
-    busy switch then cannot hide behind quiet ones.
+    busy switch then cannot hide behind quiet ones. Frames of a kind that has a target of its own
+    (`open_elsewhere`, `open_silence`) are measured apart; their kind is read off the `batch`.
     """
-    target = open_target(config, progress)
     total = output.logits.new_zeros(())
-    for gate in output.gates:
-        rate = gate.mean(dim=(0, 1)) if config.open_per == "neuron" else gate.mean()
-        excess = functional.relu(rate - target)
-        total = total + (excess + excess.square()).mean()
+    kinds: list[tuple[float, Tensor | None]] = [(open_target(config, progress), None)]
+    if batch is not None and config.open_elsewhere is not None:
+        kinds = _kinds(config, batch, kinds[0][0])
+    for target, frames in kinds:
+        for gate in output.gates:
+            chosen = gate if frames is None else gate[frames]
+            if not len(chosen):
+                continue
+            rate = chosen.flatten(0, -2).mean(dim=0)
+            excess = functional.relu(
+                (rate if config.open_per == "neuron" else rate.mean()) - target
+            )
+            total = total + (excess + excess.square()).mean()
     return total
+
+
+def _kinds(config: LossConfig, batch: Batch, target: float) -> list[tuple[float, Tensor | None]]:
+    """Targets and the frames [B, T] that they are for."""
+    assert config.open_elsewhere is not None
+    labelled = batch.targets.sum(dim=-1) > 0 if batch.quiet is None else batch.quiet == 0
+    if config.open_silence is None:
+        return [(target, labelled), (config.open_elsewhere, ~labelled)]
+    silent = ~labelled & (batch.frames.square().mean(dim=-1) < _SILENCE)
+    return [
+        (target, labelled),
+        (config.open_elsewhere, ~labelled & ~silent),
+        (config.open_silence, silent),
+    ]
 
 
 def margin_penalty(output: Output, targets: Tensor, quiet: Tensor | None = None) -> Tensor:
@@ -107,7 +136,7 @@ def total_loss(
     entropy = cross_entropy(output.logits, batch, head, classes)
     loss = entropy
     if config.open_weight:
-        loss = loss + config.open_weight * open_penalty(output, config, progress)
+        loss = loss + config.open_weight * open_penalty(output, config, progress, batch)
     if config.margin_weight:
         loss = loss + config.margin_weight * margin_penalty(output, batch.targets, batch.quiet)
     return loss, entropy
