@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from surnn.nn import sequence
 from surnn.nn.cells.base import CellOutput, RecurrentCell, State, gate_gradient
+from surnn.nn.cells.sugru_fused import sugru_fused
 
 __all__ = ["SuGRU", "sugru_sequence", "sugru_step"]
 
@@ -88,7 +89,8 @@ def sugru_sequence(x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -
 class SuGRU(RecurrentCell):
     """One suGRU layer.
 
-    `compiled` asks for `surnn.nn.cells.sugru_compiled` while training in float32 on a CPU.
+    `compiled` asks for `surnn.nn.cells.sugru_compiled` while training in float32 on a CPU. On a GPU
+    `surnn.nn.cells.sugru_fused` trains it where its switches do not learn.
     """
 
     compiled = False
@@ -115,6 +117,10 @@ class SuGRU(RecurrentCell):
             weights = (self.weight_x, self.bias_x, self.weight_h, self.bias_h)
             states = sugru_compiled(x, gates, state[0], *weights)
             return CellOutput(states, gates, (states[:, -1] if x.shape[1] else state[0],))
+        if x.is_cuda and self.scans and not gates.requires_grad and x.shape[1]:
+            weights = (self.weight_x, self.bias_x, self.weight_h, self.bias_h)
+            states = sugru_fused(x, gates, state[0], *weights)
+            return CellOutput(states, gates, (states[:, -1],))
         projected = nn.functional.linear(x, self.weight_x, self.bias_x).transpose(0, 1)
         states = sugru_sequence(
             projected.contiguous(),
