@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from surnn.answers import probabilities
-from surnn.measures import class_f1, confusion
+from surnn.measures import confusion
 from surnn.nn import Network
 from surnn.segments import Segment, frame_labels
 from surnn.spec import ModelSpec
@@ -103,18 +103,30 @@ class KeywordsValidation:
     def _figures(self, part: _Part, heard: _Heard, threshold: float) -> dict[str, object]:
         spec = self.spec
         called = np.array([self._called(p, threshold) for p in heard.words])
+        best = np.array([self._called(p, 0.0) for p in heard.words])  # some word, however unsure
         table = confusion(part.truth, called, len(spec.labels))
         alarms = self._alarms(heard.empty)
         groups: list[dict[str, object]] = []
         for name in dict.fromkeys(s.group for s in part.words):
             rows = np.array([s.group == name for s in part.words])
             right = called[rows] == part.truth[rows]
-            groups.append({"group": name, "streams": int(rows.sum()), "accuracy": right.mean()})
+            words = rows & (part.truth != self.column)
+            closed = (best == part.truth)[words]
+            groups.append(
+                {
+                    "group": name,
+                    "streams": int(rows.sum()),
+                    "accuracy": right.mean(),
+                    "closed_set_accuracy": closed.mean() if len(closed) else None,
+                }
+            )
         for name in dict.fromkeys(s.group for s in part.empty):
             chosen = [p for p, s in zip(heard.empty, part.empty, strict=True) if s.group == name]
             hours = sum(map(len, chosen)) / spec.frame_rate / 3600.0
             count = int((self._alarms(chosen) >= threshold).sum())
-            groups.append({"group": name, "hours": hours, "false": count})
+            groups.append(
+                {"group": name, "hours": hours, "false": count, "false_per_hour": count / hours}
+            )
         hours = sum(map(len, heard.empty)) / spec.frame_rate / 3600.0
         false = int((alarms >= threshold).sum())
         words = part.truth != self.column
@@ -123,7 +135,7 @@ class KeywordsValidation:
                 "streams": len(part.words),
                 "accuracy": float((called == part.truth).mean()) if len(called) else 0.0,
                 "keyword_accuracy": float((called == part.truth)[words].mean()),
-                "macro_f1": float(class_f1(table).mean()),
+                "closed_set_accuracy": float((best == part.truth)[words].mean()),
                 "false": false,
                 "hours_without_words": hours,
                 "false_per_hour": false / hours if hours else 0.0,
@@ -243,8 +255,11 @@ def held_out_streams(sources: WordSources, spec: ModelSpec, seed: int) -> list[P
     for snr in _SNRS:
         if snr is not None and not sources.noise:
             continue
-        group = "words" if snr is None else f"words in noise, {snr:g} dB"
-        streams += [_alone(rng, label, c, sources.noise, snr, group, spec) for label, c in clips]
+        where = "" if snr is None else f" in noise, {snr:g} dB"
+        streams += [
+            _alone(rng, label, c, sources.noise, snr, f"words of {c.folder}{where}", spec)
+            for label, c in clips
+        ]
     for name, pool in (
         ("speech", sources.speech),
         ("noise", sources.noise),
