@@ -43,9 +43,7 @@ lint: $(VENV)/.dev    ## ruff and mypy strict
 	@$(BIN)/mypy
 
 audit: $(VENV)/.base  ## known vulnerabilities in what we depend on; asks the network
-	@test -x $(VENV)-audit/bin/pip-audit || $(PYTHON) -m venv $(VENV)-audit
-	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit
-	@$(VENV)-audit/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') --skip-editable
+	@SURNN_AUDIT=required .ci/audit
 
 fuzzapi: $(VENV)/.base  ## requests made up from the OpenAPI, against a server on port 8000
 	@test -x $(VENV)-audit/bin/schemathesis || $(PYTHON) -m venv $(VENV)-audit

@@ -53,6 +53,8 @@ class DurableConnection:
         self._dialler = Dialler(Addresses(urls), self._receive, open_timeout, api_key)
         self._policy = policy
         self._deliver = deliver
+        self._early: list[Message] | None = []
+        """What came before the stream was handed out; None from then on."""
         self._told: Progress
         self.checkpoint: Checkpoint | None = None
         """The newest."""
@@ -90,6 +92,9 @@ class DurableConnection:
             self._limit = self._policy.limit(ready, protocol.bytes_per_sample)
         self._connection = self._live
         self._supervisor = asyncio.create_task(self._supervise())
+        early, self._early = self._early or [], None
+        for message in early:
+            self._receive(message)
 
     @property
     def ready(self) -> Ready:
@@ -185,7 +190,12 @@ class DurableConnection:
 
     def _receive(self, message: Message | None) -> None:
         if message is None:
+            if self._early:
+                self._early.clear()  # an attempt has failed, and the next one is another stream
             return  # the supervisor sees to what follows
+        if self._early is not None:
+            self._early.append(message)
+            return
         self._announce()
         if isinstance(message, Checkpoint):
             self._saved(message)

@@ -61,6 +61,7 @@ class Session:
         # A spec works these out anew whenever it is asked.
         self._frame_rate, self._lookahead = spec.frame_rate, spec.lookahead
         self.hidden = tuple(layer.hidden for layer in spec.layers)
+        self.neuron_bytes = spec.neuron_bytes
         self.updates: list[int] = [0] * len(spec.layers)
         """Neuron updates done so far in each layer [L]."""
         self.events = 0
@@ -108,7 +109,7 @@ class Session:
 
     def sparsity(self) -> Sparsity:
         """How much of the network the whole stream updated so far."""
-        return Sparsity.of(self.updates, self.hidden, self.frames - self.missing)
+        return Sparsity.of(self.updates, self.hidden, self.frames - self.missing, self.neuron_bytes)
 
     def absorb(self, answer: Answer, compute_ms: float) -> ChunkResult:
         """Count frames that were computed, and find their events: the result of both."""
@@ -124,6 +125,7 @@ class Session:
             answer.probs,
             answer.opened,
             self.hidden,
+            self.neuron_bytes,
             answer.updates,
             answer.computed,
             tuple(events),

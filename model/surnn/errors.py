@@ -13,6 +13,9 @@
     ├── StateError
     │   ├── PoolFull          every slot of a state pool is taken
     │   └── StaleSlot         a slot was released, perhaps taken by another session
+    ├── DeviceError
+    │   ├── DeviceMemory      a device has no memory left for a call; no state has changed
+    │   └── DeviceLost        a device failed: the states on it are gone
     └── MissingDependency     an optional package is needed for this call
 
 Messages say what was seen, then what was expected. `code` is the stable, machine-readable
@@ -22,6 +25,9 @@ name that the server sends to clients.
 __all__ = [
     "AudioTooLong",
     "CorruptModel",
+    "DeviceError",
+    "DeviceLost",
+    "DeviceMemory",
     "InvalidAudio",
     "InvalidConfig",
     "InvalidInput",
@@ -113,6 +119,24 @@ class StaleSlot(StateError):
     """A slot was released, and may belong to another session by now."""
 
     code = "stale_slot"
+
+
+class DeviceError(SurnnError):
+    """A GPU cannot do what it was asked to."""
+
+    code = "device_error"
+
+
+class DeviceMemory(DeviceError):
+    """The device has no memory left for this call; no state has changed."""
+
+    code = "at_capacity"
+
+
+class DeviceLost(DeviceError):
+    """The device failed, and with it went every state that it held."""
+
+    code = "device_lost"
 
 
 class MissingDependency(SurnnError, ImportError):

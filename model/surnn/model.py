@@ -19,8 +19,11 @@ from surnn.stream import Stream
 
 __all__ = ["RUNTIMES", "Model", "installed", "load", "locate"]
 
-RUNTIMES = ("auto", "native", "onnx")
+RUNTIMES = ("auto", "cuda", "host", "native", "onnx")
 """Names that `load` takes for its runtime."""
+
+_CUDA_DRIVER = Path("/dev/nvidiactl")
+"""What NVIDIA's driver makes on every machine with a GPU, in containers too."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 
@@ -28,13 +31,24 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 class Model:
     """A loaded model: stateless weights, shared by any number of streams."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, path: Path | None = None) -> None:
         self.runtime = runtime
+        self.path = path
+        """The .onnx file that it was found by, if it was loaded."""
 
     @property
     def spec(self) -> ModelSpec:
         """What the model says about itself."""
         return self.runtime.spec
+
+    def on_host(self) -> Model:
+        """The same weights on the CPU: takes over when a device is lost.
+
+        Raises `InvalidConfig` if the model was not loaded from a file, or what `load` raises.
+        """
+        if self.path is None:
+            raise InvalidConfig("model was not loaded from a file, expected one that was")
+        return load(self.path, runtime="host")
 
     def stream(
         self,
@@ -95,22 +109,37 @@ def load(name: str | Path = "vad", runtime: str = "auto") -> Model:
 
     Args:
         name: a shipped model, a model folder or an .onnx file.
-        runtime: `native` (compiled kernels that skip closed neurons; needs the `native` extra),
-            `onnx`, or `auto`: native where it is installed, the weights lie beside the graph and
-            it has kernels for the model's cells.
+        runtime: `cuda` (a GPU; needs the `gpu` extra), `native` (compiled kernels that skip closed
+            neurons; needs the `native` extra), `onnx`, `host` (native where it is installed, the
+            weights lie beside the graph and it has kernels for the model's cells, else onnx), or
+            `auto` (cuda where there is a GPU and the extra, else host).
 
     Raises `UnknownModel`, `CorruptModel` when a file is damaged or not a surnn model,
     `InvalidConfig` for an unknown runtime or one without kernels for the model's cells,
-    `MissingDependency` when `native` is not installed.
+    `MissingDependency` when the extra of `cuda` or `native` is not installed.
     """
     if runtime not in RUNTIMES:
         raise InvalidConfig(f"runtime is {runtime!r}, expected one of {list(RUNTIMES)}")
     path = locate(name)
-    if runtime == "native" or (runtime == "auto" and _can_run_natively(path.parent)):
+    if runtime == "cuda" or (runtime == "auto" and _can_run_on_cuda(path.parent)):
+        from surnn.runtimes.cuda import CudaRuntime
+
+        return Model(CudaRuntime.open(path.parent), path)
+    if runtime == "native" or (runtime in ("auto", "host") and _can_run_natively(path.parent)):
         from surnn.runtimes.native import NativeRuntime
 
-        return Model(NativeRuntime.open(path.parent))
-    return Model(OnnxRuntime(path))
+        return Model(NativeRuntime.open(path.parent), path)
+    return Model(OnnxRuntime(path), path)
+
+
+def _can_run_on_cuda(directory: Path) -> bool:
+    """Importing torch takes seconds: only where its extra is installed and a driver is there."""
+    packages = all(find_spec(package) for package in ("torch", "triton", "safetensors"))
+    if not (packages and (directory / "model.safetensors").is_file() and _CUDA_DRIVER.exists()):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _can_run_natively(directory: Path) -> bool:

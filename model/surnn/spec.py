@@ -368,6 +368,14 @@ class ModelSpec(_Frozen):
             states += self.layer_states(i)
         return tuple(states)
 
+    @property
+    def neuron_bytes(self) -> tuple[int, ...]:
+        """Bytes of state behind one switch, for each layer [L]."""
+        return tuple(
+            sum(state.nbytes for state in self.layer_states(i)) // layer.hidden
+            for i, layer in enumerate(self.layers)
+        )
+
     def layer_states(self, index: int) -> tuple[StateSpec, ...]:
         """What layer `index` carries, in the order of its cell's states (see `surnn.cells`)."""
         layer = self.layers[index]

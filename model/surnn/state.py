@@ -8,6 +8,7 @@ of another pool can never reach a tenant's state.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from surnn.errors import InvalidShape, PoolFull, StaleSlot
 from surnn.spec import StateSpec
 
-__all__ = ["Slot", "StateArrays", "StatePool"]
+__all__ = ["Pool", "Slot", "StateArrays", "StatePool"]
 
 StateArrays = dict[str, NDArray[np.generic]]
 
@@ -32,8 +33,8 @@ class Slot:
     generation: int
 
 
-class StatePool:
-    """States of up to `capacity` sessions: for each `StateSpec`, an array [capacity, *shape].
+class Pool(ABC):
+    """Rows for up to `capacity` sessions, wherever they lie: who holds which, and their content.
 
     Not thread-safe: one worker owns a pool.
     """
@@ -41,9 +42,6 @@ class StatePool:
     def __init__(self, states: Sequence[StateSpec], capacity: int) -> None:
         self.capacity = capacity
         self.states = tuple(states)
-        self.arrays: StateArrays = {
-            s.name: np.zeros((capacity, *s.shape), dtype=s.dtype) for s in self.states
-        }
         self._tenants = [0] * capacity
         """Generation of the tenant of each row; 0: the row is free."""
         self._free = list(range(capacity - 1, -1, -1))
@@ -55,9 +53,9 @@ class StatePool:
         """Take a free row, set to zeros. Raises `PoolFull` when there is none."""
         if not self._free:
             raise PoolFull(f"all {self.capacity} session slots are taken")
-        index = self._free.pop()
-        for array in self.arrays.values():
-            array[index] = 0
+        index = self._free[-1]
+        self._clear(index)
+        self._free.pop()
         slot = Slot(index, next(_generations))
         self._tenants[index] = slot.generation
         return slot
@@ -86,11 +84,6 @@ class StatePool:
             raise InvalidShape("a session appears twice in one batch, expected once")
         return rows
 
-    def gather(self, slots: Sequence[Slot]) -> StateArrays:
-        """Copies of the states of these slots, each [B, *shape]."""
-        rows = self.rows(slots)
-        return {name: array[rows] for name, array in self.arrays.items()}
-
     def scatter(self, slots: Sequence[Slot], new: Mapping[str, NDArray[np.generic]]) -> None:
         """Write states [B, *shape] back into these slots.
 
@@ -98,24 +91,39 @@ class StatePool:
         """
         rows = self.rows(slots)
         self._check(new, (len(rows),))
-        for name, array in self.arrays.items():
-            array[rows] = new[name]
+        self._put(rows, new)
+
+    def gather(self, slots: Sequence[Slot]) -> StateArrays:
+        """Copies of the states of these slots, each [B, *shape]."""
+        return self._take(self.rows(slots))
 
     def read(self, slot: Slot) -> StateArrays:
         """A snapshot of one session's state."""
-        (row,) = self.rows([slot])
-        return {name: np.array(array[row]) for name, array in self.arrays.items()}
+        return {name: np.array(array[0]) for name, array in self.gather([slot]).items()}
 
     def write(self, slot: Slot, snapshot: Mapping[str, NDArray[np.generic]]) -> None:
         """Restore a snapshot made by `read`. Raises `InvalidShape` when it does not fit."""
-        (row,) = self.rows([slot])
+        rows = self.rows([slot])
         self._check(snapshot, ())
-        for name, array in self.arrays.items():
-            array[row] = snapshot[name]
+        self._put(rows, {name: np.asarray(array)[None] for name, array in snapshot.items()})
+
+    @abstractmethod
+    def _clear(self, row: int) -> None:
+        """Set a row to zeros."""
+
+    @abstractmethod
+    def _take(self, rows: NDArray[np.intp]) -> StateArrays:
+        """Copies of these rows."""
+
+    @abstractmethod
+    def _put(self, rows: NDArray[np.intp], new: Mapping[str, NDArray[np.generic]]) -> None:
+        """Write these rows; names, shapes and types fit."""
 
     def _check(self, new: Mapping[str, NDArray[np.generic]], batch: tuple[int, ...]) -> None:
-        if set(new) != set(self.arrays):
-            raise InvalidShape(f"states are {sorted(new)}, expected {sorted(self.arrays)}")
+        if set(new) != {s.name for s in self.states}:
+            raise InvalidShape(
+                f"states are {sorted(new)}, expected {sorted(s.name for s in self.states)}"
+            )
         for spec in self.states:
             seen, shape = new[spec.name], batch + spec.shape
             # Assignment would broadcast and cast: it must fit as it is.
@@ -124,3 +132,24 @@ class StatePool:
                     f"state {spec.name!r} is {seen.dtype} {list(seen.shape)}, "
                     f"expected {spec.dtype} {list(shape)}"
                 )
+
+
+class StatePool(Pool):
+    """States in main memory: for each `StateSpec`, an array [capacity, *shape]."""
+
+    def __init__(self, states: Sequence[StateSpec], capacity: int) -> None:
+        super().__init__(states, capacity)
+        self.arrays: StateArrays = {
+            s.name: np.zeros((capacity, *s.shape), dtype=s.dtype) for s in self.states
+        }
+
+    def _clear(self, row: int) -> None:
+        for array in self.arrays.values():
+            array[row] = 0
+
+    def _take(self, rows: NDArray[np.intp]) -> StateArrays:
+        return {name: array[rows] for name, array in self.arrays.items()}
+
+    def _put(self, rows: NDArray[np.intp], new: Mapping[str, NDArray[np.generic]]) -> None:
+        for name, array in self.arrays.items():
+            array[rows] = new[name]

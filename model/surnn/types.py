@@ -68,17 +68,41 @@ class Sparsity:
     """Share of open switches, for each recurrent layer [L]."""
     updates: int
     possible: int
+    bytes_written: int = 0
+    """State that open switches let be written, in bytes. A runtime that skips writes no more."""
+    bytes_possible: int = 0
+    """What would be written if every switch were open."""
+
+    @property
+    def bytes_skipped(self) -> int:
+        """State that closed switches left as it was."""
+        return self.bytes_possible - self.bytes_written
 
     @classmethod
-    def of(cls, updates: Sequence[int], hidden: Sequence[int], frames: int) -> Sparsity:
-        """Of the updates [L] that layers of these sizes [L] did in so many frames."""
+    def of(
+        cls,
+        updates: Sequence[int],
+        hidden: Sequence[int],
+        frames: int,
+        neuron_bytes: Sequence[int],
+    ) -> Sparsity:
+        """Of the updates [L] that layers of these sizes [L] did in so many frames.
+
+        `neuron_bytes` [L] is the state that each neuron of a layer carries.
+        """
         rates = tuple(
             [
                 n / (size * frames) if frames else 0.0
                 for n, size in zip(updates, hidden, strict=True)
             ]
         )
-        return cls(rates, sum(updates), sum(hidden) * frames)
+        return cls(
+            rates,
+            sum(updates),
+            sum(hidden) * frames,
+            sum([n * size for n, size in zip(updates, neuron_bytes, strict=True)]),
+            sum([n * size for n, size in zip(hidden, neuron_bytes, strict=True)]) * frames,
+        )
 
     @property
     def skipped(self) -> int:
@@ -105,6 +129,8 @@ class ChunkResult:
     """Neurons that were updated in each frame and layer [T, L]: whole numbers."""
     hidden: tuple[int, ...]
     """Neurons of each layer [L]."""
+    neuron_bytes: tuple[int, ...]
+    """Bytes of state that each neuron of a layer carries [L]."""
     updates: tuple[int, ...]
     """Neuron updates done for each layer [L], also in frames that no result covers yet."""
     computed: int
@@ -131,7 +157,7 @@ class ChunkResult:
     @property
     def sparsity(self) -> Sparsity:
         """How much of the network was updated."""
-        return Sparsity.of(self.updates, self.hidden, self.computed)
+        return Sparsity.of(self.updates, self.hidden, self.computed, self.neuron_bytes)
 
     @property
     def mean_probs(self) -> Float32:

@@ -6,15 +6,15 @@ import logging
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from surnn_server import replies
 from surnn_server.apikeys import Scope
 from surnn_server.auth import Authenticator, Principal
+from surnn_server.cluster.membership import Membership
 from surnn_server.codes import Refusal
-from surnn_server.errors import error_response
+from surnn_server.errors import refusal_response
 from surnn_server.metrics import Metrics
 from surnn_server.origins import check_host, check_origin, is_loopback
 from surnn_server.settings import Settings
@@ -67,12 +67,18 @@ class AccessControl:
     """
 
     def __init__(
-        self, app: ASGIApp, authenticator: Authenticator, settings: Settings, metrics: Metrics
+        self,
+        app: ASGIApp,
+        authenticator: Authenticator,
+        settings: Settings,
+        metrics: Metrics,
+        membership: Membership | None = None,
     ) -> None:
         self._app = app
         self._authenticator = authenticator
         self._settings = settings
         self._metrics = metrics
+        self._membership = membership
         self._local = is_loopback(settings.host)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -85,7 +91,7 @@ class AccessControl:
         except Refusal as refusal:
             self._metrics.error(refusal.code)
             if scope["type"] == "http":
-                response = _http_refusal(scope["path"], refusal)
+                response = refusal_response(scope["path"], refusal)
                 await response(scope, receive, send)
             else:
                 self._metrics.rejected.labels(refusal.code.value).inc()
@@ -117,18 +123,9 @@ class AccessControl:
                 headers.get("authorization"), headers.get("x-api-key")
             )
         principal.require(*needed)
-        principal.quota.request()
+        if self._membership is None or not self._membership.is_private(scope):
+            principal.quota.request()
         scope[_STATE] = principal
-
-
-def _http_refusal(path: str, refusal: Refusal) -> JSONResponse:
-    """The refusal in the shape of the API that was called."""
-    response = error_response(refusal.code, refusal.message, retry_after=refusal.retry_after)
-    if path == "/v2" or path.startswith("/v2/"):
-        # Clients of the Open Inference Protocol expect plain text under "error".
-        headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
-        return JSONResponse({"error": refusal.message}, response.status_code, headers)
-    return response
 
 
 async def _refuse(refusal: Refusal, receive: Receive, send: Send) -> None:

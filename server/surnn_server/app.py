@@ -9,6 +9,8 @@ from fastapi import FastAPI
 
 import surnn
 from surnn_server.access import AccessControl
+from surnn_server.cluster.forwarding import Forwarding
+from surnn_server.cluster.membership import Membership
 from surnn_server.dependencies import jobs_of, service_of
 from surnn_server.errors import add_handlers
 from surnn_server.jobs.office import Jobs
@@ -27,13 +29,16 @@ error has the body `{"error": {"code": "...", "message": "..."}}`."""
 
 
 def create_app(
-    settings: Settings | None = None, models: Mapping[str, surnn.Model] | None = None
+    settings: Settings | None = None,
+    models: Mapping[str, surnn.Model] | None = None,
+    membership: Membership | None = None,
 ) -> FastAPI:
     """The server as an ASGI application.
 
     Args:
         settings: from the environment when None.
         models: to serve, by name; those that the settings name when None.
+        membership: among the processes of one server; None: it is the only one.
     """
     app = FastAPI(
         title="surnn",
@@ -44,11 +49,13 @@ def create_app(
         # Redirecting reads the query as UTF-8, which it need not be.
         redirect_slashes=False,
     )
-    service = Service(settings or Settings(), models)
+    service = Service(settings or Settings(), models, membership)
     app.state.service = service
     app.state.jobs = Jobs(service)
     app.state.v2 = v2.V2(service)
     add_handlers(app)
+    if service.peers is not None:
+        app.add_middleware(Forwarding, peers=service.peers)
     app.add_middleware(
         BodyPace,
         grace_s=service.settings.upload_grace_s,
@@ -59,6 +66,7 @@ def create_app(
         authenticator=service.authenticator,
         settings=service.settings,
         metrics=service.metrics,
+        membership=membership,
     )
     for module in (stream, tokens, score, jobs, models_routes, sessions, health, v2):
         app.include_router(module.router)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surnn import InvalidConfig
+from surnn_server.accounts import Accounts, LocalAccounts
 from surnn_server.apikeys import ApiKey, KeyLimits, Scope, find_key, read_keys
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.origins import is_loopback
@@ -62,9 +63,21 @@ class Principal:
 
 
 class Authenticator:
-    """Knows the keys, and follows their file. Raises `InvalidConfig` when it cannot be read."""
+    """Knows the keys, and follows their file. Raises `InvalidConfig` when it cannot be read.
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        settings: name the file.
+        clock: the monotonic one.
+        accounts: where quotas are counted; None: here.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        accounts: Accounts | None = None,
+    ) -> None:
+        self._accounts: Accounts = accounts or LocalAccounts()
         self._path = Path(settings.api_keys_file) if settings.api_keys_file else None
         self._clock = clock
         self._quotas: dict[str, Quota] = {}
@@ -121,7 +134,10 @@ class Authenticator:
         return self._anyone.quota
 
     def _principal(self, key: ApiKey) -> Principal:
-        quota = self._quotas.setdefault(key.name, Quota(key.limits))
+        quota = self._quotas.get(key.name)
+        if quota is None:
+            account = self._accounts.account(f"key {key.name}")
+            quota = self._quotas[key.name] = Quota(key.limits, account=account)
         quota.change(key.limits)
         return Principal(key.name, key.scopes, quota)
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from surnn import ChunkResult
 from surnn.answers import Answer, answer_all, answer_one
 from surnn.engine import Engine, Session
+from surnn.errors import DeviceLost
 from surnn.ingest import take_frames
 from surnn.runtimes.base import FrameBlock
 
@@ -42,23 +43,29 @@ def compute(
 ) -> list[ChunkResult | Exception]:
     """One runtime call over sessions that all have frames: a result or an error for each.
 
-    A session that gets an error is beyond use: its frames are gone.
+    A session that gets an error is beyond use: its frames are gone. Raises `DeviceLost`, after
+    which all sessions of the engine are.
     """
     slots = [session.slot for session in sessions]
     frames = take_frames([session.ingest for session in sessions], max_frames)
     # A runtime that fails may have advanced some states already.
-    before = engine.pool.gather(slots)
+    before = None if engine.runtime.atomic else engine.pool.gather(slots)
     began = time.perf_counter()
     blocks: list[FrameBlock | Exception] = []
     try:
         blocks += engine.runtime.run(engine.pool, slots, frames)
+    except DeviceLost:
+        raise
     except Exception as error:  # noqa: BLE001  a runtime may raise anything
         if len(sessions) == 1:
             return [error]
-        engine.pool.scatter(slots, before)
+        if before is not None:
+            engine.pool.scatter(slots, before)
         for slot, block in zip(slots, frames, strict=True):
             try:
                 blocks += engine.runtime.run(engine.pool, [slot], [block])
+            except DeviceLost:
+                raise
             except Exception as alone:  # noqa: BLE001
                 blocks.append(alone)
     share_ms = (time.perf_counter() - began) * 1000.0 / len(sessions)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVarTuple
@@ -60,7 +59,7 @@ class Connection:
     def __init__(
         self, service: Service, cut: Callable[[], None], principal: Principal | None = None
     ) -> None:
-        self.id = uuid.uuid4().hex
+        self.id = service.new_session_id()
         self._service = service
         self._settings = service.settings
         self._cut = cut

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from surnn import SurnnError
 from surnn_server.codes import ErrorCode, Refusal, clipped, code_of
 
-__all__ = ["ErrorBody", "add_handlers", "error_response", "responses"]
+__all__ = ["ErrorBody", "add_handlers", "error_response", "refusal_response", "responses"]
 
 log = logging.getLogger(__name__)
 
@@ -160,3 +160,13 @@ async def _nobody(request: Request, error: Exception) -> Response:
 
 async def _fault(request: Request, error: Exception) -> JSONResponse:
     return error_response(ErrorCode.INTERNAL, "the server failed to handle the request")
+
+
+def refusal_response(path: str, refusal: Refusal) -> JSONResponse:
+    """The refusal in the shape of the API that was called."""
+    response = error_response(refusal.code, refusal.message, retry_after=refusal.retry_after)
+    if path == "/v2" or path.startswith("/v2/"):
+        # Clients of the Open Inference Protocol expect plain text under "error".
+        headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
+        return JSONResponse({"error": refusal.message}, response.status_code, headers)
+    return response

@@ -11,7 +11,7 @@ from surnn_server.settings import LogFormat, Settings
 
 __all__ = ["JsonFormatter", "TextFormatter", "set_up_logs", "without_addresses"]
 
-_TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_TEXT = "%(asctime)s %(levelname)-7s {}%(name)s: %(message)s"
 # What every record has; anything else was given by whoever logs.
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -25,10 +25,14 @@ _CONTROLS |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class TextFormatter(logging.Formatter):
-    """One line for each message, whatever a client has put into it."""
+    """One line for each message, whatever a client has put into it.
 
-    def __init__(self) -> None:
-        super().__init__(_TEXT)
+    Args:
+        worker: number of this process where a server has several.
+    """
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__(_TEXT.format("" if worker is None else f"[{worker}] "))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line, without what follows from an exception."""
@@ -37,7 +41,15 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message, and the fields of the call, such as `session`."""
+    """Time, level, logger, message, and the fields of the call, such as `session`.
+
+    Args:
+        worker: number of this process where a server has several.
+    """
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._process: dict[str, object] = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -47,6 +59,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._process,
         }
         fields |= {k: v for k, v in vars(record).items() if k not in _USUAL and k not in fields}
         if record.exc_info:
@@ -55,11 +68,15 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(_encodable(fields), default=str).decode()
 
 
-def set_up_logs(settings: Settings) -> None:
-    """Log to standard error, as the settings say. Does nothing where logging was set up already."""
+def set_up_logs(settings: Settings, worker: int | None = None) -> None:
+    """Log to standard error, as the settings say. Does nothing where logging was set up already.
+
+    Args:
+        worker: number of this process where a server has several.
+    """
     handler = logging.StreamHandler()
     is_json = settings.log_format is LogFormat.JSON
-    handler.setFormatter(JsonFormatter() if is_json else TextFormatter())
+    handler.setFormatter(JsonFormatter(worker) if is_json else TextFormatter(worker))
     logging.basicConfig(level=settings.log_level.value.upper(), handlers=[handler])
     # A warning for every odd byte of a form would let any client fill the disk with logs.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)

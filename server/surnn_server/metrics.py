@@ -24,6 +24,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
+        self.processes = Gauge("surnn_processes", "Processes that serve", registry=r)
+        self.processes.set(1)
+        self.start_time = Gauge(
+            "surnn_start_time_seconds", "Unix time when it began to serve", registry=r
+        )
+        self.start_time.set_to_current_time()
         self.active = Gauge("surnn_sessions_active", "Streams now", ["model"], registry=r)
         self.started = Counter("surnn_sessions_started", "Streams", ["model"], registry=r)
         self.resumed = Counter(
@@ -70,6 +76,12 @@ class Metrics:
             "surnn_updates_skipped",
             "Neuron updates that closed switches saved",
             ["model"],
+            registry=r,
+        )
+        self.state_bytes = Counter(
+            "surnn_state_bytes",
+            "Hidden state behind open switches, and behind closed ones, which stays as it is",
+            ["model", "switch"],
             registry=r,
         )
         self.open_rate = BatchHistogram(
@@ -175,6 +187,11 @@ class ModelMetrics:
         self._frames = metrics.frames.labels(name)
         self._updates = metrics.updates.labels(name)
         self._skipped = metrics.skipped.labels(name)
+        self._dense_bytes = sum(
+            layer.hidden * size for layer, size in zip(spec.layers, spec.neuron_bytes, strict=True)
+        )
+        self._written = metrics.state_bytes.labels(name, "open")
+        self._left = metrics.state_bytes.labels(name, "closed")
         self._open_rate = [
             metrics.open_rate.labels(name, str(layer)) for layer in range(len(spec.layers))
         ]
@@ -189,15 +206,20 @@ class ModelMetrics:
         if not results:
             return
         self._queue.observe(queue_s)
-        frames = updates = possible = 0
+        frames = updates = possible = written = most = 0
         rates = []
         for result in results:
             frames += len(result.probs)
             updates += sum(result.updates)
             possible += sum(result.hidden) * result.computed
+            sizes = result.neuron_bytes
+            written += sum([n * size for n, size in zip(result.updates, sizes, strict=True)])
+            most += result.computed * self._dense_bytes
             rates.append(open_rates(result.updates, result.hidden, result.computed))
         self._frames.inc(frames)
         self._updates.inc(updates)
         self._skipped.inc(possible - updates)
+        self._written.inc(written)
+        self._left.inc(most - written)
         for distribution, layer in zip(self._open_rate, zip(*rates, strict=True), strict=True):
             distribution.observe(layer)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
+from surnn.errors import InvalidConfig
 from surnn_server.app import create_app
 from surnn_server.dependencies import service_of
 from surnn_server.heads import http_protocol
@@ -16,22 +19,53 @@ from surnn_server.service import load_models
 from surnn_server.settings import Settings
 from surnn_server.transport import DrainingServer, StreamProtocol
 
-__all__ = ["exposure", "make_server", "run"]
+__all__ = ["exposure", "make_server", "run", "settle"]
 
 log = logging.getLogger(__name__)
 
 
 def run(settings: Settings | None = None) -> None:
-    """Serve until interrupted. Raises `UnknownModel` or `CorruptModel` before it listens."""
+    """Serve until interrupted.
+
+    Raises `UnknownModel`, `CorruptModel` or `InvalidConfig` before it listens.
+    """
     settings = settings or Settings()
     set_up_logs(settings)
+    _make_data_dir(settings)
     for warning in exposure(settings):
         log.warning("%s", warning)
+    if settings.workers > 1:
+        from surnn_server.cluster.supervisor import supervise
+
+        supervise(settings)
+        return
     models = None if settings.models_dir else load_models(settings.models)
     server = make_server(create_app(settings, models), settings)
+    server.on_started = settle
     server.run()
     if not server.started:
         raise SystemExit(3)
+
+
+def _make_data_dir(settings: Settings) -> None:
+    if not settings.data_dir:
+        return
+    try:
+        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidConfig(
+            f"data_dir is {settings.data_dir!r} ({error.strerror}), expected a folder to write in"
+        ) from error
+
+
+async def settle() -> None:
+    """Once a process serves: what it has loaded by now stays for as long as it lives.
+
+    A full collection of garbage would look at all of it again and again, and hold up every stream
+    for tens of milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def exposure(settings: Settings) -> list[str]:
@@ -54,7 +88,7 @@ def exposure(settings: Settings) -> list[str]:
 
 
 def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
-    """A uvicorn server set up for streams."""
+    """A uvicorn server set up for streams. Raises `InvalidConfig` about certificates."""
     logging.getLogger("uvicorn.error").addFilter(without_addresses)
     config = uvicorn.Config(
         app,
@@ -77,4 +111,11 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         ssl_keyfile_password=settings.ssl_keyfile_password.get_secret_value() or None,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
+    try:
+        config.load()
+    except OSError as error:  # of the TLS library too
+        raise InvalidConfig(
+            f"certificate {settings.ssl_certfile!r} with key {settings.ssl_keyfile!r} cannot be "
+            f"used ({error.strerror or error}), expected PEM files that belong together"
+        ) from error
     return DrainingServer(config, service_of(app).drain)

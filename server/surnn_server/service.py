@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import Coroutine, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from surnn import Model, installed, load
+from surnn import Model, SurnnError, installed, load
+from surnn_server.accounts import Accounts, LocalAccounts
 from surnn_server.auth import Authenticator
+from surnn_server.cluster.forwarding import Peers
+from surnn_server.cluster.membership import Membership
 from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.lobby import Lobby
 from surnn_server.metrics import Metrics, ModelMetrics, version_labels
@@ -51,11 +55,21 @@ class Stoppable(Protocol):
 class Service:
     """Everything that one app owns."""
 
-    def __init__(self, settings: Settings, models: Mapping[str, Model] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        models: Mapping[str, Model] | None = None,
+        membership: Membership | None = None,
+    ) -> None:
         self.settings = settings
+        self.membership = membership
+        self.peers = Peers(membership) if membership else None
+        """The processes of this server, if it has several."""
+        accounts: Accounts = membership.ledger if membership else LocalAccounts()
+        self._all_sessions = accounts.account("server")
         self.metrics = Metrics()
         self.tracer = make_tracer(settings.traces)
-        self.authenticator = Authenticator(settings)
+        self.authenticator = Authenticator(settings, accounts=accounts)
         self.state = ServiceState.STARTING
         self.models: dict[str, Model] = dict(models or {})
         self.workers: dict[str, Worker] = {}
@@ -68,6 +82,8 @@ class Service:
         self.connections: set[Stoppable] = set()
         """Every open connection; not all of them have a session."""
         self.lobby = Lobby(settings.max_unstarted, self.metrics.unstarted.set)
+        self.degraded: set[str] = set()
+        """Models that lost their device and run on the CPU since."""
         self._given = models is not None
         self._sessions = 0
         self._empty = asyncio.Event()
@@ -131,9 +147,11 @@ class Service:
             gate=LoadGate(
                 max_wait_s=settings.admission_wait_ms / 1000.0, max_share=settings.admission_share
             ),
+            on_lost=lambda: self._spawn(self._move_to_host(model, name)),
         )
         await worker.start()
         old = self.workers.get(name)
+        self.degraded.discard(name)
         self.models[name], self.workers[name] = model, worker
         self.metrics.slots.labels(spec.name).set_function(
             lambda: sum(
@@ -152,6 +170,17 @@ class Service:
         if old is not None:
             self._retired.append(old)
             self._spawn(self._retire(old))
+
+    async def _move_to_host(self, model: Model, name: str) -> None:
+        """Serve a model that lost its device on the CPU: the same weights, so the same tokens."""
+        try:
+            await self.use(await asyncio.to_thread(model.on_host), name)
+        except SurnnError as error:
+            # Readiness says that its worker is dead, from now on.
+            log.error("%s cannot run on the CPU instead: %s", name, error)
+        else:
+            self.degraded.add(name)
+            log.warning("%s lost its device and runs on the CPU", name)
 
     async def _retire(self, worker: Worker) -> None:
         """Stop an old version's worker once its last session is gone."""
@@ -195,6 +224,8 @@ class Service:
         for worker in (*self.workers.values(), *self._retired):
             await worker.stop()
         await asyncio.to_thread(self.jobs.stop)
+        if self.peers is not None:
+            await self.peers.close()
         self.state = ServiceState.STOPPED
 
     def find(self, name: str) -> Model:
@@ -220,12 +251,6 @@ class Service:
         """A place for one more session; give it back with `leave`. Raises `Refusal`."""
         self.check_accepting()
         self.find(name)
-        if self._sessions >= self.settings.max_sessions:
-            raise Refusal(
-                ErrorCode.AT_CAPACITY,
-                f"all {self.settings.max_sessions} sessions are taken, try again later",
-                retry_after=_RETRY_AFTER_S,
-            )
         worker = self.workers[name]
         if not worker.alive:
             raise Refusal(ErrorCode.INTERNAL, "the model's worker is dead, expected it at work")
@@ -237,12 +262,31 @@ class Service:
                 "try again later",
                 retry_after=_RETRY_AFTER_S,
             )
+        with self._all_sessions.lock:
+            if self._all_sessions.sessions >= self.settings.max_sessions:
+                raise Refusal(
+                    ErrorCode.AT_CAPACITY,
+                    f"all {self.settings.max_sessions} sessions are taken, try again later",
+                    retry_after=_RETRY_AFTER_S,
+                )
+            self._all_sessions.add_sessions(1)
         self._sessions += 1
         return worker
 
     def leave(self) -> None:
         """A session that `admit` let in is gone."""
         self._sessions -= 1
+        with self._all_sessions.lock:
+            self._all_sessions.add_sessions(-1)
+
+    @property
+    def all_sessions(self) -> int:
+        """Sessions of all processes of this server."""
+        return self._all_sessions.sessions
+
+    def new_session_id(self) -> str:
+        """For a new connection."""
+        return self.membership.new_session_id() if self.membership else uuid.uuid4().hex
 
     def connected(self, connection: Stoppable) -> None:
         """A connection was made."""

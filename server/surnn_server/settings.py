@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one"
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="Processes that serve; more than one needs Linux, and about a core each",
+    )
     log_level: LogLevel = Field(default=LogLevel.INFO, description="How much to log")
     log_format: LogFormat = Field(
         default=LogFormat.TEXT, description="text for people, json for programs"

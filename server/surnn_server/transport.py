@@ -11,6 +11,7 @@ it gets the messages by a call instead, and writes by one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterable
@@ -32,6 +33,9 @@ DIRECT = "surnn.direct"
 """Extension of the ASGI scope: `{"attach": function}` that takes a `Sink` and returns a `Wire`, or
 None where messages have to go the usual way. To be called once the connection is accepted;
 `websocket.disconnect` and `websocket.close` go the usual way all the same."""
+_GOODBYE_S = 2.0
+"""Before the process ends: for clients to answer the close of their stream."""
+_LOOK_S = 0.02
 _GRACE_S = 15.0
 """After the application is done: above uvicorn's own wait for the client's close frame."""
 
@@ -212,10 +216,25 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
         self._drain = drain
+        self.on_started: Callable[[], Awaitable[None]] | None = None
+        """Awaited once, as soon as clients may come."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start up, then say so."""
+        await super().startup(sockets)
+        if self.on_started is not None and self.started:
+            await self.on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then shut down."""
         for server in self.servers:
             server.close()
         await self._drain()
+        # Data that a client still sends would make the system reset the connection, and take back
+        # the goodbye that was not read yet. So wait until clients have closed their side.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                # uvicorn keeps a plain set: there is no event to wait for.
+                while any(isinstance(c, StreamProtocol) for c in self.server_state.connections):  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_S)
         await super().shutdown(sockets)

@@ -17,9 +17,11 @@ import numpy as np
 
 from surnn import ChunkResult, Model
 from surnn.engine import Engine
+from surnn.errors import DeviceLost
 from surnn.snapshot import Snapshot
 from surnn_server.batching import compute, group_by_frames
-from surnn_server.lines import Item, Line, Output
+from surnn_server.codes import ErrorCode
+from surnn_server.lines import Failed, Item, Line, Output
 from surnn_server.metrics import ModelMetrics
 from surnn_server.scheduling import LoadGate, RunQueue
 from surnn_server.tokens import TokenSealer
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 
 Deliveries = list[tuple[Line, list[Output]]]
 
+_LOST = Failed(ErrorCode.INTERNAL, "the device was lost, go on from the last checkpoint")
+
 
 class WorkerState(Enum):
     """Life of a worker thread."""
@@ -40,6 +44,8 @@ class WorkerState(Enum):
     RUNNING = auto()
     STOPPING = auto()
     STOPPED = auto()
+    LOST = auto()
+    """Its device is gone, and every state on it: sessions go on elsewhere, from a checkpoint."""
 
 
 class Worker:
@@ -55,6 +61,7 @@ class Worker:
         gather_s: how long an idle worker lets sessions gather for its next call.
         gate: measures the load.
         tracer: where to tell of batches.
+        on_lost: called by the event loop when the device is lost.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Worker:
         gather_s: float = 0.0,
         gate: LoadGate | None = None,
         tracer: Tracer = NO_TRACES,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = model.spec
         self.fingerprint = model.runtime.fingerprint
@@ -79,6 +87,7 @@ class Worker:
         self._gather_s = gather_s
         self.gate = gate or LoadGate(max_wait_s=0.0)
         self._tracer = tracer
+        self._on_lost = on_lost
         self.lines: set[Line] = set()
         """Sessions opened and not closed, as the event loop sees it."""
         self._waited = 0.0
@@ -193,15 +202,30 @@ class Worker:
     def _work(self) -> None:
         while (lines := self._next_lines()) is not None:
             began = time.perf_counter()
+            if self.state is WorkerState.LOST:
+                self._lose(lines)
+                continue
             try:
                 self._round(lines)
                 self.gate.round(began, time.perf_counter(), self._waited)
+            except DeviceLost as error:
+                log.error("%s of %s", error, self.spec.name)
+                # Whoever stops the worker in this moment has the last word.
+                if self.state is WorkerState.RUNNING:
+                    self.state = WorkerState.LOST
+                self._lose(lines)
+                self._call_loop(self._on_lost)
             except Exception:
                 # Whatever broke is not known to be confined to one session of this round.
                 log.exception("round of %d sessions failed", len(lines))
                 for line in lines:
                     self._turns.release(line)
                 self._post([(line, [FAULT]) for line in lines])
+
+    def _lose(self, lines: Sequence[Line]) -> None:
+        for line in lines:
+            self._turns.release(line)
+        self._post([(line, [_LOST]) for line in lines])
 
     def _warm_up(self) -> None:
         """Run some shapes, so that no client waits for first-time allocations."""

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 import pytest
 
 from surnn_client import (
@@ -19,10 +20,14 @@ from surnn_client import (
     Reconnect,
     Reconnected,
     ServerBusy,
+    StreamOptions,
     Summary,
+    Warning_,
     connect,
     connect_async,
+    parse,
 )
+from surnn_client.durable import DurableConnection
 
 QUICK = Reconnect(first_delay_s=0.001, max_delay_s=0.01)
 STREAM = {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}
@@ -398,6 +403,50 @@ def test_a_stream_can_be_closed_while_it_looks_for_a_server(
             await asyncio.sleep(0.05)
 
     asyncio.run(asyncio.wait_for(main(play(first)), 3))
+
+
+def test_what_comes_right_behind_ready_is_heard(
+    run: Run, play: Callable[..., str], ready_message: dict[str, Any]
+) -> None:
+    """In the same packet, before the caller has the stream."""
+
+    async def scene(peer: Any) -> None:
+        await open_at(peer, ready_message)
+        await peer.say(**checkpoint(0))
+        await peer.say(type="warning", seq=2, code="odd", message="right away")
+        await until_end(peer)
+        await peer.finish()
+
+    warning, summary = run(play(scene), [bytes(320)])
+    assert isinstance(warning, Warning_)
+    assert warning.code == "odd"
+    assert isinstance(summary, Summary)
+
+
+def test_a_goodbye_right_behind_ready_is_an_error_to_try_again(
+    run: Run, play: Callable[..., str], ready_message: dict[str, Any]
+) -> None:
+    async def scene(peer: Any) -> None:
+        await open_at(peer, ready_message)
+        error = {"type": "error", "seq": 1, "code": "draining", "message": "bye"}
+        await peer.say(**(checkpoint(0) | error | {"retryable": True}))
+        await peer.websocket.close(1001)
+
+    with pytest.raises(ServerBusy, match="bye"):
+        run(play(scene), [bytes(320)], reconnect=False)
+
+
+def test_messages_wait_until_the_stream_is_there() -> None:
+    """They may be read in the same breath as `ready`."""
+    heard: list[Message | None] = []
+    durable = DurableConnection(
+        "ws://localhost:1", StreamOptions(), heard.append, reconnect=True, open_timeout=1.0
+    )
+    durable._receive(parse(orjson.dumps(checkpoint(0))))
+    assert durable._early
+    durable._receive(None)
+    assert not durable._early, "of a failed attempt, nothing is left for the next"
+    assert not heard
 
 
 def test_the_first_address_that_answers_is_taken(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -71,12 +74,14 @@ class Told(Result):
 class Process:
     """A server in a process of its own."""
 
-    def __init__(self, model: Path, port: int, **settings: str) -> None:
+    def __init__(self, model: Path, port: int, folder: Path, **settings: str) -> None:
         self.url = f"ws://127.0.0.1:{port}"
         command = [sys.executable, "-m", "surnn_cli", "serve", "--log-level", "warning"]
         self._process = subprocess.Popen(
             [*command, "--port", str(port), "--models", str(model)],
-            env=os.environ | {f"SURNN_{k.upper()}": v for k, v in settings.items()},
+            env=os.environ
+            | {f"SURNN_{k.upper()}": v for k, v in settings.items()}
+            | {"TMPDIR": str(folder)},
             start_new_session=True,
         )
 
@@ -93,6 +98,17 @@ class Process:
                 else:
                     return
 
+    def members(self) -> list[int]:
+        """Processes of its workers, in order of their numbers where none was replaced."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                command = stat.with_name("cmdline").read_text()
+                if int(fields[1]) == self._process.pid and "spawn_main" in command:
+                    found.append((int(fields[19]), int(stat.parent.name)))
+        return [pid for _, pid in sorted(found)]
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -108,11 +124,14 @@ class Servers:
     def __init__(self, model: Path) -> None:
         self.model = model
         self.key = new_key()
+        # Not pytest's: the path of a Unix socket has to be short.
+        self.folder = Path(tempfile.mkdtemp(prefix="surnn-"))
+        """Where servers put what is temporary."""
         self._all: list[Process] = []
 
     def start(self, port: int | None = None, **settings: str) -> Process:
         settings = {"state_keys": self.key, "checkpoint_interval_s": "1"} | settings
-        process = Process(self.model, port or free_port(), **settings)
+        process = Process(self.model, port or free_port(), self.folder, **settings)
         self._all.append(process)
         process.wait_ready()
         return process
@@ -120,6 +139,7 @@ class Servers:
     def stop(self) -> None:
         for process in self._all:
             process.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def free_port() -> int:

@@ -58,6 +58,7 @@ class FuzzRuntime:
     """Adds up; refuses nothing."""
 
     name = "fuzz"
+    atomic = False
 
     def __init__(self, kind: ModelKind = ModelKind.SENSOR) -> None:
         audio = kind is ModelKind.AUDIO

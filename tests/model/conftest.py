@@ -37,6 +37,7 @@ class FakeRuntime:
     """Loudness as logits. Frame by frame, so that no result depends on batch or chunk."""
 
     name = "fake"
+    atomic = False
     fingerprint = "fake"
 
     def __init__(self, spec: ModelSpec) -> None:

@@ -102,6 +102,8 @@ def test_sparsity_adds_up(audio_spec: ModelSpec, make_runtime: MakeRuntime) -> N
     assert total.updates == sum(map(sum, opened)) == sum(r.sparsity.updates for r in results)
     assert total.possible == 50 * 10 == sum(r.sparsity.possible for r in results)
     assert total.skipped == total.possible - total.updates
+    assert total.bytes_written == 4 * total.updates
+    assert total.bytes_skipped == 4 * total.skipped
     assert total.open_rate == pytest.approx((sum(opened[0]) / 200, sum(opened[1]) / 300))
     rates = np.concatenate([r.open_rates for r in results])
     np.testing.assert_allclose(rates[:, 0] * 4, opened[0], atol=1e-6)

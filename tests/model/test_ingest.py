@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from surnn.encodings import Encoding
 from surnn.errors import InvalidAudio, InvalidConfig, InvalidShape
-from surnn.ingest import Ingest
+from surnn.ingest import Ingest, take_frames
 from surnn.spec import ModelSpec
 from surnn.types import Float32
 
@@ -278,3 +278,41 @@ def test_sensor_levels_are_not_audio_levels(sensor_spec: ModelSpec) -> None:
     ingest.push(np.full((4, 3), 1e6))
     with pytest.raises(InvalidAudio, match=r"samples reach 2e\+09, expected at most 1e\+09"):
         ingest.push(np.full((4, 3), 2e9))
+
+
+@given(data=st.data())
+def test_frames_of_a_batch_are_those_of_each(audio_spec: ModelSpec, data: st.DataObject) -> None:
+    """Bytes, arrays, split samples and other encodings, pushed and taken in any order."""
+    kinds = st.sampled_from(["pcm", "pcm", "pcm", "stereo", "float", "8k", "array"])
+    formats = {
+        "stereo": {"channels": 2},
+        "float": {"encoding": Encoding.PCM_F32LE},
+        "8k": {"sample_rate": 8000},
+    }
+    chosen = data.draw(st.lists(kinds, min_size=1, max_size=5))
+    rng = np.random.default_rng(len(chosen))
+    together = [Ingest(audio_spec, **formats.get(kind, {})) for kind in chosen]
+    alone = [Ingest(audio_spec, **formats.get(kind, {})) for kind in chosen]
+    for _ in range(data.draw(st.integers(1, 4))):
+        for kind, one, other in zip(chosen, together, alone, strict=True):
+            size = data.draw(st.integers(0, 2000))
+            if kind == "array" and data.draw(st.booleans()) and not one.split:
+                samples = rng.integers(-32768, 32767, size).astype(np.int16)
+                payload: bytes | np.ndarray = samples
+            elif kind == "float":
+                payload = rng.uniform(-1, 1, size // 4).astype("<f4").tobytes()
+            else:
+                payload = rng.integers(0, 256, size).astype(np.uint8).tobytes()
+            one.push(payload)
+            other.push(payload)
+            assert (one.ready, one.position) == (other.ready, other.position)
+        if data.draw(st.booleans()):
+            for one in together:
+                one.memory()  # decodes what waits
+        limit = data.draw(st.integers(1, 12))
+        for frames, other in zip(take_frames(together, limit), alone, strict=True):
+            np.testing.assert_array_equal(frames, other.take(limit))
+            assert frames.dtype == np.float32
+    for one, other in zip(together, alone, strict=True):
+        assert one.finish() == other.finish()
+        np.testing.assert_array_equal(take_frames([one], 99)[0], other.take(99))

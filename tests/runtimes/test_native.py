@@ -274,7 +274,9 @@ def test_load_without_numba(folder: Path, without: Callable[[str], None]) -> Non
 
 
 def test_load_refuses_unknown_runtimes_and_missing_weights(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidConfig, match=r"'fast', expected one of \['auto', 'native', 'onnx'"):
+    with pytest.raises(
+        InvalidConfig, match=r"'fast', expected one of \['auto', 'cuda', 'host', 'native', 'onnx'"
+    ):
         surnn.load(folder, runtime="fast")
     (tmp_path / "model.onnx").write_bytes((folder / "model.onnx").read_bytes())
     assert surnn.load(tmp_path).runtime.name == "onnx"

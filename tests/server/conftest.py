@@ -21,6 +21,8 @@ from surnn.runtimes.base import FrameBlock
 from surnn.spec import EventRule, Head, LayerSpec, LogMelFrontEnd, ModelKind, ScaleFrontEnd
 from surnn.state import Slot, StatePool
 from surnn_server import Settings, create_app
+from surnn_server.cluster.member import PrivateDoor
+from surnn_server.cluster.membership import Membership
 from surnn_server.dependencies import jobs_of, service_of
 from surnn_server.jobs.office import Jobs
 from surnn_server.serve import make_server
@@ -38,6 +40,7 @@ class FakeRuntime:
     """
 
     name = "fake"
+    atomic = False
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
@@ -153,11 +156,14 @@ def specs() -> dict[str, ModelSpec]:
 
 
 @contextlib.contextmanager
-def running(**overrides: Any) -> Iterator[Running]:
+def running(membership: Membership | None = None, **overrides: Any) -> Iterator[Running]:
     settings = Settings(port=0, log_level="warning", **overrides)
     runtimes = {"fake": FakeRuntime(audio_spec()), "sense": FakeRuntime(sensor_spec())}
-    app = create_app(settings, {name: Model(runtime) for name, runtime in runtimes.items()})
+    models = {name: Model(runtime) for name, runtime in runtimes.items()}
+    app = create_app(settings, models, membership)
     server = make_server(app, settings)
+    if membership is not None:
+        server.on_started = PrivateDoor(server, membership.own_socket).open
     thread = threading.Thread(target=server.run, name="server")
     thread.start()
 

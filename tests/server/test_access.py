@@ -16,8 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from surnn.errors import InvalidConfig
 from surnn_client import Client, ConnectionFailed, NotAllowed, ServerBusy, connect
+from surnn_server import Settings, create_app, run
 from surnn_server.apikeys import KeyLimits, Scope, add_key
+from surnn_server.serve import make_server
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +308,23 @@ def test_streams_and_requests_go_over_tls(run_server, tmp_path, call):
         assert _hear(call, server, ssl=trusted).code == 1000
         with pytest.raises(ConnectionFailed), connect(url, model="fake"):
             pass
+
+
+def test_certificates_that_cannot_be_used_are_named(tmp_path):
+    _certificate(tmp_path)
+    app = create_app(Settings(), {})
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    with pytest.raises(InvalidConfig, match=r"^certificate 'none\.pem'.* \(No such file"):
+        make_server(app, Settings(ssl_certfile="none.pem", ssl_keyfile=key))
+    wrong = Settings(ssl_certfile=cert, ssl_keyfile=key, ssl_keyfile_password="close")
+    with pytest.raises(InvalidConfig, match=r"key\.pem' cannot be used \(.+\), expected PEM"):
+        make_server(app, wrong)
+
+
+def test_a_folder_for_jobs_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidConfig, match=r"data_dir is .*file/jobs' \(Not a directory\)"):
+        run(Settings(data_dir=str(tmp_path / "file" / "jobs")))
 
 
 def test_files_that_are_too_long_are_refused_by_header_or_by_what_is_read(run_server):

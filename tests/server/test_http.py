@@ -64,6 +64,7 @@ def test_health_and_readiness(http):
         "models": ["fake", "sense"],
         "sessions": 0,
         "max_sessions": 1024,
+        "degraded": [],
     }
 
 
@@ -103,6 +104,9 @@ def test_metrics_count_what_happened(run_server, stream_all, make_pcm):
         assert server.metric("surnn_frames_total", **fake) == 100
         done = server.metric("surnn_updates_done_total", **fake)
         assert done + server.metric("surnn_updates_skipped_total", **fake) == 400
+        written = server.metric("surnn_state_bytes_total", switch="open", **fake)
+        left = server.metric("surnn_state_bytes_total", switch="closed", **fake)
+        assert (written, written + left) == (4 * done, 1600)
         results = server.metric("surnn_queue_seconds_count", **fake)
         assert server.metric("surnn_latency_seconds_count", **fake) == results
         assert server.metric("surnn_open_rate_count", layer="0", **fake) == results

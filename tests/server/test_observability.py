@@ -186,6 +186,13 @@ def test_a_client_forges_no_line_of_the_log_and_reaches_no_terminal():
     assert JsonFormatter().format(record).count("\n") == 0
 
 
+def test_lines_of_several_processes_say_whose_they_are():
+    record = logging.makeLogRecord({"msg": "x", "levelname": "INFO", "name": "surnn_server.app"})
+    assert TextFormatter(3).format(record).endswith(" INFO    [3] surnn_server.app: x")
+    assert json.loads(JsonFormatter(3).format(record))["worker"] == 3
+    assert "worker" not in json.loads(JsonFormatter().format(record))
+
+
 def test_no_log_line_has_the_token_of_an_address(run_server, call, caplog):
     async def go(server):
         server.ws_url += "?token=secret-of-a-page"

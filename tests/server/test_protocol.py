@@ -108,6 +108,7 @@ def result(first, probs, opened=0.25, events=(), compute_ms=1.0):
         probs=np.array(probs, np.float32)[:, None],
         opened=np.full((count, 1), 4 * opened, np.float32),
         hidden=(4,),
+        neuron_bytes=(4,),
         updates=(round(4 * count * opened),),
         computed=count,
         events=tuple(events),

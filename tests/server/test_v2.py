@@ -326,7 +326,7 @@ def test_a_client_that_leaves_frees_its_slot(run_server):
         server.runtimes["fake"].before_run = slow
         with (
             httpx.Client(base_url=server.url, timeout=0.3) as http,
-            pytest.raises(httpx.ReadTimeout),
+            pytest.raises(httpx.TimeoutException),
         ):
             http.post(
                 "/v2/models/fake/infer",

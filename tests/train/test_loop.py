@@ -76,6 +76,26 @@ def test_it_learns_and_keeps_the_best(config: Config) -> None:
     assert (len(found.history.steps), found.history.clips) == (60, 480)
 
 
+def test_clips_begin_at_any_frame_number_or_all_at_0(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    run = Network.forward
+
+    def watched(self: Network, *args: object, **kwargs: dict[str, torch.Tensor]) -> object:
+        if "state" in kwargs:
+            seen.extend(kwargs["state"]["t"].tolist())
+        return run(self, *args, **kwargs)
+
+    monkeypatch.setattr(Network, "forward", watched)
+    for random, numbers in ((True, 480), (False, 1)):
+        seen.clear()
+        budget = config.budget.model_copy(update={"random_start": random})
+        fit(SignTask(), config.model_copy(update={"budget": budget}), progress=False)
+        assert len(seen) == 480
+        assert len(set(seen)) == numbers
+
+
 def test_every_batch_is_used_once_in_order(config: Config) -> None:
     task = SignTask()
     fit(task, config, progress=False)

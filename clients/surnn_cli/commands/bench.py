@@ -132,6 +132,41 @@ def capacity(
     _finish(bench_capacity(options, _progress), json, output)
 
 
+@bench.command("gpu")
+def gpu(
+    hidden: Annotated[str, typer.Option(help="Layer sizes.")] = "128,256,512",
+    batch: Annotated[str, typer.Option(help="Sessions at once.")] = "1,64,1024,16384",
+    open_rate: Annotated[str, typer.Option(help="Shares of open switches.")] = "0.05,0.17,0.5",
+    model: ModelName = "vad",
+    rounds: Rounds = 15,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the bench on the CPU; measures nothing.")
+    ] = False,
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """One layer on a GPU: our kernels, cuDNN's GRU, torch step by step; then live streams."""
+    import os
+    from importlib.util import find_spec
+
+    if not all(find_spec(package) for package in ("torch", "triton")):
+        raise CommandError("this needs torch and triton: pip install 'surnn[gpu]'")
+    if dry_run:
+        os.environ["TRITON_INTERPRET"] = "1"  # before the first import
+    from surnn.bench.gpu import GpuBench, bench_gpu
+
+    options = GpuBench.dry()
+    if not dry_run:
+        options = GpuBench(
+            hidden=_numbers(hidden, int),
+            batch=_numbers(batch, int),
+            open_rate=_numbers(open_rate, float),
+            model=model,
+            rounds=rounds,
+        )
+    _finish(bench_gpu(options, _progress), json, output)
+
+
 @bench.command("report")
 def report(
     data: Annotated[Path, typer.Argument(help="Folder of JSON reports.")] = Path("docs/data"),

@@ -51,6 +51,10 @@ def serve(
             help="Names or paths, separated by commas; may be repeated. [default: all shipped]",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes; more than one needs Linux, and a core each. [default: 1]"),
+    ] = None,
     max_sessions: Annotated[
         int | None, typer.Option(help="Streams at the same time. [default: 1024]")
     ] = None,
@@ -72,6 +76,7 @@ def serve(
         "host": host,
         "port": port,
         "models": tuple(filter(None, names)) or None,
+        "workers": workers,
         "max_sessions": max_sessions,
         "idle_timeout_s": idle_timeout,
         "log_level": log_level,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["describe"]
 
-_PACKAGES = ("surnn", "numpy", "numba", "onnxruntime", "torch", "silero-vad", "uvicorn")
+_PACKAGES = ("surnn", "numpy", "numba", "onnxruntime", "torch", "triton", "silero-vad", "uvicorn")
 _VECTORS = ("avx512f", "avx2", "sse4_2", "asimd", "sve")
 
 

@@ -112,10 +112,29 @@ def _load_rows(rows: Sequence[Result]) -> str:
     )
 
 
+def _gpu(result: Result) -> str:
+    if result["dry_run"]:
+        checked = sum("max_error" in r for r in result["rows"])
+        return f"dry run: {checked} kernels checked against float64 on the CPU, nothing measured"
+    columns = ["hidden", "batch", "open rate", "switch", "runtime", "µs/chunk", "µs/step"]
+    columns += ["x cuDNN", "x torch steps", "GB/s", "TFLOP/s", "bytes written", "dense", "error"]
+    keys = ["hidden", "batch", "open_rate", "switch", "runtime", "us_per_chunk", "us_per_step"]
+    keys += ["ratio_to_cudnn", "ratio_to_torch_steps", "gbytes_per_s", "tflops"]
+    keys += ["state_bytes_written", "state_bytes_dense", "max_error"]
+    layers = table(columns, [[r.get(key) for key in keys] for r in result["rows"]])
+    streams = table(
+        ["streams", "mean ms", "p99 ms", "in real time"],
+        [[r["streams"], r["mean_ms"], r["p99_ms"], r["sustained"]] for r in result["streams"]],
+    )
+    roof = ", ".join(f"{key} {value}" for key, value in result["roof"].items())
+    return f"{result['device']}: {roof}\n\n{layers}\n\n{streams}"
+
+
 _TABLES: dict[str, Callable[[Result], str]] = {
     "kernel": _kernel,
     "features": _features,
     "stream": _stream,
     "server": _server,
     "capacity": _capacity,
+    "gpu": _gpu,
 }

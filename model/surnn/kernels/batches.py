@@ -10,13 +10,16 @@ import numpy as np
 
 from surnn.kernels.bits import select_bits
 from surnn.kernels.blocks import block_bits, write_open
-from surnn.kernels.cache import inline, kernel
-from surnn.kernels.cells import gates_of, load_rows, memory_of, remembers, update
-from surnn.kernels.head import add_head_at, copy_padded
-from surnn.kernels.simd import lanes, load, store, zeros8, zeros16
+from surnn.kernels.cache import inline, inline_with_arrays, kernel
+from surnn.kernels.cells import gates_of, kind_of, load_rows, memory_of, remembers, update
+from surnn.kernels.head import add_head_at, copy_padded, copy_row, numbers
+from surnn.kernels.simd import lanes, load, prefetch, store, zeros8, zeros16
 from surnn.kernels.sums import add_columns, add_kept, no_sums
 
 __all__ = ["batch_layer8", "batch_layer16", "share_out"]
+
+_AHEAD = 1024
+"""Weights that are on their way from memory while others are multiplied with."""
 
 
 @inline
@@ -27,75 +30,79 @@ def share_out(count, most):
 
 
 @inline
-def _some(cell, weights, bias, block, begins, v, inputs, width, sums, like):
+def _some(kind, weights, bias, block, begins, v, inputs, width, sums, like):
     """Sums [S, R, 16] of one block for the S sessions whose columns begin at `begins` in v."""
-    gates = gates_of(cell)
+    gates = gates_of(kind)
     size, rows = lanes(like), bias.shape[1]
     wide = 16 * len(gates)
     step = 16 * rows
-    for s in range(len(begins)):
-        for i in range(step):
-            sums[s * step + i] = bias[block, i // 16, i % 16]
+    for r in range(rows):
+        own = load(bias, block * step + 16 * r, zeros16())
+        for s in range(len(begins)):
+            store(sums, s * step + 16 * r, own)
     at = block * (width // size) * (size * size // 16) * wide
     for k in range(0, width, size):
         part = no_sums(gates, begins)
         for j in range(0, size, 16 // size):
             part = add_columns(weights, at, v, begins, k + j, like, part)
+            for g in range(0, wide, 16):
+                prefetch(weights, at + _AHEAD + g)
             at += wide
         last = len(gates) - 1 if k < inputs else rows - 1
         add_kept(sums, step, last, begins, part)
 
 
 @inline
-def _finish(cell, block, count, members, first, masks, sums, v, inputs, stride, new, memory, like):
+def _finish(kind, block, count, members, first, masks, sums, v, inputs, stride, new, memory, like):
     """New states of one block of the `count` sessions in `members[first :]`."""
-    size, step = lanes(like), len(load_rows(cell, sums, 0, 16)) * 16
+    size, step = lanes(like), len(load_rows(kind, sums, 0, 16)) * 16
     for s in range(count):
         b = members[first + s]
         begin, bits = b * stride + block * size, masks[b]
         old, kept = load(v, begin + inputs, like), load(memory, begin, like)
-        h, c = update(cell, load_rows(cell, sums, s * step, 16), old, kept)
+        h, c = update(kind, load_rows(kind, sums, s * step, 16), old, kept)
         store(new, begin, select_bits(bits, h, old))
-        if remembers(cell):
+        if remembers(kind):
             store(memory, begin, select_bits(bits, c, kept))
 
 
 @inline
-def _block(cell, weights, bias, block, members, count, v, inputs, width, stride, sums, like):
+def _block(kind, weights, bias, block, members, first, count, v, inputs, width, stride, sums, like):
     """Sums of one block for up to six sessions: two, four or six at a time."""
-    a, b = members[0] * stride, members[1] * stride
+    a, b = members[first] * stride, members[first + 1] * stride
     if count <= 2:
-        _some(cell, weights, bias, block, (a, b), v, inputs, width, sums, like)
+        _some(kind, weights, bias, block, (a, b), v, inputs, width, sums, like)
         return
-    c, d = members[2] * stride, members[3] * stride
+    c, d = members[first + 2] * stride, members[first + 3] * stride
     if count <= 4:
-        _some(cell, weights, bias, block, (a, b, c, d), v, inputs, width, sums, like)
+        _some(kind, weights, bias, block, (a, b, c, d), v, inputs, width, sums, like)
         return
-    e, f = members[4] * stride, members[5] * stride
-    _some(cell, weights, bias, block, (a, b, c, d, e, f), v, inputs, width, sums, like)
+    e, f = members[first + 4] * stride, members[first + 5] * stride
+    _some(kind, weights, bias, block, (a, b, c, d, e, f), v, inputs, width, sums, like)
 
 
-@inline
+@inline_with_arrays
 def _layer(
     words, offsets, rows, x, cell, weights, bias, inputs, head, head_bias, logits, out, like
 ):
-    states, hidden, sessions = cell.h, cell.h.shape[1], len(rows)
+    kind, second = kind_of(cell), memory_of(cell)
+    states, sessions = cell.h, len(rows)
     size = lanes(like)
     blocks, tiles = weights.shape[0], weights.shape[1]
     width, labels = tiles * size, logits.shape[1]
     # The head reads whole vectors of 16, which may end behind the last block of 8.
-    stride = width + 16 - size
-    v = np.zeros(sessions * stride, np.float32)
-    new = np.zeros(sessions * stride, np.float32)
-    memory = np.zeros(sessions * stride, np.float32)
-    sums = np.zeros(sessions * labels, np.float32)
-    scratch = np.zeros(6 * 16 * bias.shape[1], np.float32)
+    stride = (width + 15) // 16 * 16
+    v = numbers(sessions * stride)
+    new = numbers(sessions * stride)
+    memory = numbers(sessions * stride)
+    sums = numbers(sessions * labels)
+    scratch = numbers(6 * 16 * bias.shape[1])
     masks, members = np.zeros(sessions, np.int64), np.zeros(sessions + 6, np.int64)
     longest = 0
     for b in range(sessions):
         copy_padded(states, rows[b], v, b * stride + inputs)
-        if remembers(cell):
-            copy_padded(memory_of(cell), rows[b], memory, b * stride)
+        if remembers(kind):
+            copy_padded(second, rows[b], memory, b * stride)
         add_head_at(head, head_bias, v, b * stride + inputs, sums, b * labels)
         longest = max(longest, offsets[b + 1] - offsets[b])
     for step in range(longest):
@@ -118,11 +125,11 @@ def _layer(
             some = share_out(count, 6)
             for first in range(0, count, some):
                 _block(
-                    cell, weights, bias, block, members[first:], some, v, inputs, width, stride,
+                    kind, weights, bias, block, members, first, some, v, inputs, width, stride,
                     scratch, like,
                 )  # fmt: skip
                 _finish(
-                    cell, block, min(some, count - first), members, first, masks, scratch, v,
+                    kind, block, min(some, count - first), members, first, masks, scratch, v,
                     inputs, stride, new, memory, like,
                 )  # fmt: skip
         for b in range(sessions):
@@ -136,15 +143,14 @@ def _layer(
                         fresh = load(new, at + block * size, like)
                         store(v, at + inputs + block * size, fresh)
                         write_open(words, n, block, size, new, at, states, rows[b])
-                        if remembers(cell):
-                            write_open(words, n, block, size, memory, at, memory_of(cell), rows[b])
+                        if remembers(kind):
+                            write_open(words, n, block, size, memory, at, second, rows[b])
                 if changed:
                     add_head_at(head, head_bias, v, at + inputs, sums, b * labels)
                 for c in range(labels):
                     logits[n, c] += sums[b * labels + c]
                 if len(out):
-                    for i in range(hidden):
-                        out[n, i] = v[at + inputs + i]
+                    copy_row(v, at + inputs, out, n)
 
 
 @kernel

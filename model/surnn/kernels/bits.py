@@ -6,10 +6,11 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from surnn.kernels.simd import FLOAT, INT, same
+from surnn.kernels.simd import FLOAT, INT, data_of, same
 
 __all__ = [
     "bits_above",
+    "column_bits",
     "count_bits",
     "exponent",
     "lowest_bit",
@@ -60,6 +61,25 @@ def count_bits(typing, bits):
         return builder.ctpop(args[0])
 
     return types.int64(types.int64), build
+
+
+@intrinsic
+def column_bits(typing, words, index, column):
+    """Bit j is set where words[index + j] of a flat uint16 array has bit `column`, j < 64."""
+
+    def build(context, builder, sig, args):
+        wide = ir.VectorType(ir.IntType(16), 64)
+        address = builder.gep(data_of(context, builder, sig.args[0], args[0]), [args[1]])
+        loaded = builder.load(builder.bitcast(address, wide.as_pointer()), align=2)
+        one = builder.shl(ir.Constant(ir.IntType(16), 1), builder.trunc(args[2], ir.IntType(16)))
+        nothing = ir.Constant(wide, ir.Undefined)
+        mask = builder.insert_element(nothing, one, ir.Constant(INT, 0))
+        mask = builder.shuffle_vector(mask, nothing, ir.Constant(ir.VectorType(INT, 64), [0] * 64))
+        zeros = ir.Constant(wide, [0] * 64)
+        found = builder.icmp_unsigned("!=", builder.and_(loaded, mask), zeros)
+        return builder.bitcast(found, ir.IntType(64))
+
+    return types.int64(words, types.intp, types.int64), build
 
 
 def _integers(vector):

@@ -17,16 +17,17 @@ from __future__ import annotations
 import numpy as np
 
 from surnn.kernels.bits import select_bits
-from surnn.kernels.cache import inline, kernel
+from surnn.kernels.cache import inline, inline_with_arrays, kernel
 from surnn.kernels.cells import (
     all_sums,
     gates_of,
+    kind_of,
     memory_of,
     remembers,
     start_hidden,
     update,
 )
-from surnn.kernels.head import add_head, copy_padded
+from surnn.kernels.head import add_head, copy_padded, copy_row, numbers
 from surnn.kernels.simd import lanes, load, store, zeros8, zeros16
 from surnn.kernels.sums import add_columns, add_loaded, keep, no_sums
 
@@ -34,9 +35,9 @@ __all__ = ["block_bits", "block_layer8", "block_layer16", "write_open"]
 
 
 @inline
-def _compute(cell, weights, part, v, tile, column, tile2, column2, like):
+def _compute(kind, weights, part, v, tile, column, tile2, column2, like):
     """Keep the sums of two tiles, at once: only the sums of one tile wait for each other."""
-    gates = gates_of(cell)
+    gates = gates_of(kind)
     size = lanes(like)
     wide = 16 * len(gates)
     first, second = (column,), (column2,)
@@ -60,7 +61,7 @@ def block_bits(words, n, block, size):
 
 
 @inline
-def _refresh(cell, weights, block, v, part, stamps, last, stale, like):
+def _refresh(kind, weights, block, v, part, stamps, last, stale, like):
     """Compute the tiles of a block that changed since its frame `last`."""
     size, tiles = lanes(like), len(stamps)
     count = 0
@@ -71,13 +72,13 @@ def _refresh(cell, weights, block, v, part, stamps, last, stale, like):
     stale[count] = stale[count - 1]
     for j in range(0, count, 2):
         k, m = stale[j], stale[j + 1]
-        _compute(cell, weights, part, v, first + k, k * size, first + m, m * size, like)
+        _compute(kind, weights, part, v, first + k, k * size, first + m, m * size, like)
 
 
 @inline
-def _total(cell, part, block, tiles, input_tiles, bias):
+def _total(kind, part, block, tiles, input_tiles, bias):
     """A block's sums."""
-    gates = gates_of(cell)
+    gates = gates_of(kind)
     wide = 16 * len(gates)
     begin = block * bias.shape[1] * 16
     at = wide * block * tiles
@@ -85,11 +86,11 @@ def _total(cell, part, block, tiles, input_tiles, bias):
     for _ in range(input_tiles):
         of_x = add_loaded(part, at, of_x)
         at += wide
-    sums = start_hidden(cell, of_x, bias, begin)
+    sums = start_hidden(kind, of_x, bias, begin)
     for _ in range(input_tiles, tiles):
         sums = add_loaded(part, at, sums)
         at += wide
-    return all_sums(cell, of_x, sums)
+    return all_sums(kind, of_x, sums)
 
 
 @inline
@@ -103,21 +104,22 @@ def _mark_inputs(input_words, n, first, stamps, input_tiles, size):
             stamps[k] = 2 * n
 
 
-@inline
+@inline_with_arrays
 def _layer(
     words, offsets, rows, x, input_words, cell, weights, bias, inputs, head, head_bias, logits,
     out, like,
 ):  # fmt: skip
-    states, hidden = cell.h, cell.h.shape[1]
+    kind, second = kind_of(cell), memory_of(cell)
+    states = cell.h
     size = lanes(like)
     blocks, tiles = weights.shape[0], weights.shape[1]
     input_tiles = inputs // size
     # The head reads whole vectors of 16, which may end behind the last block of 8.
-    v = np.zeros(tiles * size + 16 - size, np.float32)
-    part = np.empty(blocks * tiles * 16 * weights.shape[3], np.float32)
-    new = np.empty(blocks * size, np.float32)
-    memory = np.zeros(blocks * size + 16 - size, np.float32)
-    sums = np.zeros(logits.shape[1], np.float32)
+    v = numbers(tiles * size + 16 - size)
+    part = numbers(blocks * tiles * 16 * weights.shape[3])
+    new = numbers(blocks * size)
+    memory = numbers(blocks * size + 16 - size)
+    sums = numbers(logits.shape[1])
     # When a tile's columns last changed: 2n by the inputs of frame n, 2n + 1 by its states.
     stamps = np.empty(tiles, np.int64)
     last = np.empty(blocks, np.int64)
@@ -125,8 +127,8 @@ def _layer(
     for b in range(len(rows)):
         row = rows[b]
         copy_padded(states, row, v, inputs)
-        if remembers(cell):
-            copy_padded(memory_of(cell), row, memory, 0)
+        if remembers(kind):
+            copy_padded(second, row, memory, 0)
         add_head(head, head_bias, v, inputs, sums)
         stamps[:] = 0
         last[:] = -1
@@ -139,30 +141,29 @@ def _layer(
                 count += block_bits(words, n, block, size) != 0
             for j in range(count):
                 block = opened[j]
-                _refresh(cell, weights, block, v, part, stamps, last[block], stale, like)
+                _refresh(kind, weights, block, v, part, stamps, last[block], stale, like)
                 last[block] = 2 * n
                 at = block * size
                 old, kept = load(v, inputs + at, like), load(memory, at, like)
-                total = _total(cell, part, block, tiles, input_tiles, bias)
-                h, c = update(cell, total, old, kept)
+                total = _total(kind, part, block, tiles, input_tiles, bias)
+                h, c = update(kind, total, old, kept)
                 bits = block_bits(words, n, block, size)
                 store(new, at, select_bits(bits, h, old))
-                if remembers(cell):
+                if remembers(kind):
                     store(memory, at, select_bits(bits, c, kept))
             for j in range(count):
                 block = opened[j]
                 store(v, inputs + block * size, load(new, block * size, like))
                 stamps[input_tiles + block] = 2 * n + 1
                 write_open(words, n, block, size, new, 0, states, row)
-                if remembers(cell):
-                    write_open(words, n, block, size, memory, 0, memory_of(cell), row)
+                if remembers(kind):
+                    write_open(words, n, block, size, memory, 0, second, row)
             if count:
                 add_head(head, head_bias, v, inputs, sums)
             for c in range(len(sums)):
                 logits[n, c] += sums[c]
             if len(out):
-                for i in range(hidden):
-                    out[n, i] = v[inputs + i]
+                copy_row(v, inputs, out, n)
 
 
 @inline

@@ -13,17 +13,32 @@ import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 
-__all__ = ["CACHE_VARIABLE", "cache_directory", "inline", "instruction_set", "kernel"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "INLINE_OPTIONS",
+    "cache_directory",
+    "inline",
+    "inline_with_arrays",
+    "instruction_set",
+    "kernel",
+]
 
 CACHE_VARIABLE = "SURNN_KERNEL_CACHE"
 """Environment variable: the directory for compiled kernels."""
 
-inline = numba.njit(nogil=True, error_model="numpy", forceinline=True)
-"""Decorator of a function that kernels call: compiled into each of them."""
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
+INLINE_OPTIONS: Any = _OPTIONS | {"_nrt": False}
+inline = numba.njit(**INLINE_OPTIONS)
+"""Decorator of a function that kernels call: compiled into each of them. It cannot make arrays:
+where none can be made, none are counted, and counting the references of five arrays takes longer
+than the products of a small tile."""
+inline_with_arrays = numba.njit(**_OPTIONS)
+"""The same for functions that make arrays."""
 
 
 @cache

@@ -7,10 +7,8 @@ whatever the batch and the chunking.
 
 from __future__ import annotations
 
-import numpy as np
-
 from surnn.kernels.cache import inline, kernel
-from surnn.kernels.head import copy_flat
+from surnn.kernels.head import copy_flat, numbers
 from surnn.kernels.simd import fma, load, load_splat, maximum, store, zeros16
 
 __all__ = ["encode"]
@@ -75,8 +73,8 @@ def encode(features, offsets, rows, past, weights, bias, out):
     longest = 0
     for b in range(len(rows)):
         longest = max(longest, offsets[b + 1] - offsets[b])
-    v = np.zeros(history + longest * step, np.float32)
-    four = np.zeros(128, np.float32)
+    v = numbers(history + longest * step)
+    four = numbers(128)
     for b in range(len(rows)):
         first, count = offsets[b], offsets[b + 1] - offsets[b]
         copy_flat(past, rows[b] * history, v, 0, history)

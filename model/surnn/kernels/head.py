@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from surnn.kernels.cache import inline
-from surnn.kernels.shuffles import store_sums
-from surnn.kernels.simd import fma, load, store, zeros16
+import numpy as np
 
-__all__ = ["add_head", "add_head_at", "copy_flat", "copy_padded"]
+from surnn.kernels.cache import inline, inline_with_arrays
+from surnn.kernels.shuffles import store_sums
+from surnn.kernels.simd import fma, load, store, zeros8, zeros16
+
+__all__ = ["add_head", "add_head_at", "copy_flat", "copy_padded", "copy_row", "numbers"]
+
+
+@inline_with_arrays
+def numbers(count):
+    """Zeros that begin on a cache line: a vector that straddles two costs twice."""
+    buffer = np.zeros(count + 16, np.float32)
+    begin = (-buffer.ctypes.data % 64) // 4
+    return buffer[begin : begin + count]
 
 
 @inline
@@ -17,8 +27,23 @@ def copy_padded(source, row, v, begin):
     like = zeros16()
     for k in range(0, whole, 16):
         store(v, begin + k, load(source, row * width + k, like))
+    if width - whole >= 8:
+        store(v, begin + whole, load(source, row * width + whole, zeros8()))
+        whole += 8
     for k in range(whole, width):
         v[begin + k] = source[row, k]
+
+
+@inline
+def copy_row(v, begin, target, row):
+    """target[row] = v[begin :]"""
+    width = target.shape[1]
+    whole = width // 16 * 16
+    like = zeros16()
+    for k in range(0, whole, 16):
+        store(target, row * width + k, load(v, begin + k, like))
+    for k in range(whole, width):
+        target[row, k] = v[begin + k]
 
 
 @inline

@@ -12,7 +12,7 @@ from surnn.frontend import LOG_FLOOR
 from surnn.kernels.activations import log
 from surnn.kernels.cache import inline, kernel
 from surnn.kernels.fft import power_spectrum, transform
-from surnn.kernels.head import copy_flat
+from surnn.kernels.head import copy_flat, numbers
 from surnn.kernels.shuffles import transpose16
 from surnn.kernels.simd import fma, load, load_splat, splat, store, zeros16
 
@@ -96,7 +96,7 @@ def log_mel_batch(
     width = features.shape[1]
     sessions, total = len(rows), len(features)
     # The last lanes of a window's last transpose read up to 15 samples too far.
-    samples = np.zeros(sessions * past + total * hop + 16, np.float32)
+    samples = numbers(sessions * past + total * hop + 16)
     begins = np.zeros((total + 15) // 16 * 16, np.int64)
     at = 0
     for b in range(sessions):
@@ -108,10 +108,10 @@ def log_mel_batch(
         at += count * hop
         copy_flat(samples, at, context, rows[b] * past, past)
         at += past
-    buffer = np.zeros(32 * size, np.float32)
-    power = np.zeros(16 * (size + 1), np.float32)
-    energies = np.zeros((width + 15) // 16 * 256, np.float32)
-    turned, starts = np.zeros(256, np.float32), np.zeros(16, np.int64)
+    buffer = numbers(32 * size)
+    power = numbers(16 * (size + 1))
+    energies = numbers((width + 15) // 16 * 256)
+    turned, starts = numbers(256), np.zeros(16, np.int64)
     for frame in range(0, total, 16):
         starts[:] = begins[frame : frame + 16]
         _load_windows(samples, starts, window, buffer)

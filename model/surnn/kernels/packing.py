@@ -45,11 +45,14 @@ def _biases(bias_x: Float32, bias_h: Float32 | None, hidden: int) -> Float32:
 def pack_rows(
     weight_x: Float32, weight_h: Float32, bias_x: Float32, bias_h: Float32 | None = None
 ) -> tuple[Float32, Float32, int]:
-    """Weights [H, G, X + H'], biases [H, R] and X for `surnn.kernels.rows`."""
+    """Weights [H, G, X + H'], biases [H, 4] and X for `surnn.kernels.rows`."""
     size = weight_h.shape[1]
     inputs, hidden = padded(weight_x.shape[1], 16), padded(size, 16)
     joined = _columns(weight_x, weight_h, inputs, hidden)
-    return aligned(joined.transpose(1, 0, 2)), aligned(_biases(bias_x, bias_h, size).T), inputs
+    biases = np.zeros((size, 4), np.float32)
+    own = _biases(bias_x, bias_h, size)
+    biases[:, : len(own)] = own.T
+    return aligned(joined.transpose(1, 0, 2)), aligned(biases), inputs
 
 
 def pack_blocks(

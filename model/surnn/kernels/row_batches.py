@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from surnn.kernels.batches import share_out
-from surnn.kernels.bits import lowest_bit
+from surnn.kernels.bits import column_bits, lowest_bit
 from surnn.kernels.cache import inline, kernel
-from surnn.kernels.cells import after_inputs, gates_of, memory_of, remembers, sums_of
-from surnn.kernels.head import add_head_at, copy_padded
+from surnn.kernels.cells import after_inputs, gates_of, kind_of, memory_of, remembers, sums_of
+from surnn.kernels.head import add_head_at, copy_padded, copy_row, numbers
 from surnn.kernels.rows import advance
 from surnn.kernels.sums import add_products, no_sums, store_row_sums
 
@@ -19,52 +19,48 @@ __all__ = ["row_batch_layer"]
 
 
 @inline
-def _dots(cell, weights, bias, neuron, begins, v, inputs, width, pre, place, room):
-    """The sums of one neuron for the S sessions at `begins` into pre[r * room + place ...]."""
-    gates, rows = gates_of(cell), sums_of(cell)
+def _dots(kind, weights, bias, neuron, begins, v, inputs, width, pre, place):
+    """The sums of one neuron for S sessions, at `begins`, into pre[place], pre[place + 1], ...."""
+    gates, rows = gates_of(kind), sums_of(kind)
     at = len(gates) * width * neuron
     sums = no_sums(gates, begins)
     for k in range(0, inputs, 16):
         sums = add_products(weights, at, width, v, begins, k, sums)
-    sums, apart = after_inputs(cell, sums, begins)
+    sums, apart = after_inputs(kind, sums, begins)
     for k in range(inputs, width, 16):
         sums = add_products(weights, at, width, v, begins, k, sums)
-    store_row_sums(pre, place, room, sums, apart, begins, bias, len(rows) * neuron, rows)
+    store_row_sums(pre, place, sums, apart, begins, bias, 4 * neuron, rows)
 
 
 @inline
-def _neuron(cell, weights, bias, neuron, at, count, v, inputs, width, pre, place, room):
-    """One neuron for the `count` sessions whose columns begin at at[0], at[1], ... in v."""
-    first = 0
-    some = share_out(count, 6)
-    while first < count:
-        a, b = at[first], at[first + 1]
-        c, d = at[first + 2], at[first + 3]
+def _neuron(kind, weights, bias, neuron, places, first, count, v, inputs, width, pre):
+    """One neuron for the `count` sessions whose state of it lies at places[first], ... in v."""
+    some, end, behind = share_out(count, 6), first + count, inputs + neuron
+    while first < end:
+        a, b = places[first] - behind, places[first + 1] - behind
+        c, d = places[first + 2] - behind, places[first + 3] - behind
         if some <= 2:
-            _dots(cell, weights, bias, neuron, (a, b), v, inputs, width, pre, place, room)
+            _dots(kind, weights, bias, neuron, (a, b), v, inputs, width, pre, first)
         elif some <= 4:
-            _dots(cell, weights, bias, neuron, (a, b, c, d), v, inputs, width, pre, place, room)
+            _dots(kind, weights, bias, neuron, (a, b, c, d), v, inputs, width, pre, first)
         else:
-            e, f = at[first + 4], at[first + 5]
-            six = (a, b, c, d, e, f)
-            _dots(cell, weights, bias, neuron, six, v, inputs, width, pre, place, room)
+            e, f = places[first + 4] - behind, places[first + 5] - behind
+            _dots(kind, weights, bias, neuron, (a, b, c, d, e, f), v, inputs, width, pre, first)
         first += some
-        place += some
 
 
 @inline
-def _list(words, offsets, step, word, sessions, counts):
-    """For each of 16 neurons: how many sessions have it open, and which."""
-    counts[:] = 0
-    for b in range(len(offsets) - 1):
-        n = offsets[b] + step
-        if n < offsets[b + 1]:
-            bits = np.int64(words[n, word])
-            while bits:
-                i = lowest_bit(bits)
-                sessions[i, counts[i]] = b
-                counts[i] += 1
-                bits &= bits - 1
+def _list(column, first, neuron, width, inputs, hidden, rows, places, targets, pairs):
+    """Add the sessions that have a neuron open: where its state lies in v, and in the pool."""
+    for begin in range(0, len(rows), 64):
+        bits = column_bits(column, begin, first)
+        while bits:
+            b = begin + lowest_bit(bits)
+            bits &= bits - 1
+            places[pairs] = b * width + inputs + neuron
+            targets[pairs] = rows[b] * hidden + neuron
+            pairs += 1
+    return pairs
 
 
 @kernel
@@ -75,18 +71,18 @@ def row_batch_layer(
 
     Arguments as for `surnn.kernels.rows.row_layer`.
     """
+    kind, second = kind_of(cell), memory_of(cell).reshape(-1)
     states, hidden, width = cell.h, cell.h.shape[1], weights.shape[2]
+    flat = states.reshape(-1)
     sessions, labels = len(rows), logits.shape[1]
-    v = np.zeros(sessions * width, np.float32)
-    # Pairs of a neuron and a session that has it open. The last may be written six at a time.
-    room = (sessions * 16 + 31) // 16 * 16
-    pre = np.zeros(len(sums_of(cell)) * room, np.float32)
-    old, kept = np.zeros(room, np.float32), np.zeros(room, np.float32)
-    new, memory = np.zeros(room, np.float32), np.zeros(room, np.float32)
-    fresh = np.zeros(sessions * hidden, np.float32)
-    members = np.zeros((16, sessions), np.int64)
-    begins, counts = np.zeros(sessions + 6, np.int64), np.zeros(16, np.int64)
-    sums = np.zeros(sessions * labels, np.float32)
+    v = numbers(sessions * width)
+    # Pairs of a neuron and a session that has it open. Sums are written up to six at a time.
+    room = sessions * hidden + 16
+    pre, old, kept = numbers(4 * room), numbers(room), numbers(room)
+    new, memory = numbers(room), numbers(room)
+    places, targets = np.zeros(room, np.int64), np.zeros(room, np.int64)
+    column = np.zeros(sessions + 64, np.uint16)
+    sums = numbers(sessions * labels)
     longest = 0
     for b in range(sessions):
         copy_padded(states, rows[b], v, b * width + inputs)
@@ -97,54 +93,40 @@ def row_batch_layer(
             n = offsets[b] + step
             if n < offsets[b + 1]:
                 copy_padded(x, n, v, b * width)
+        pairs = 0
         for word in range(words.shape[1]):
-            _list(words, offsets, step, word, members, counts)
-            pairs = 0
-            for i in range(16):
-                count = counts[i]
-                if count == 0:
-                    continue
-                neuron = 16 * word + i
-                for j in range(count):
-                    b = members[i, j]
-                    begins[j] = b * width
-                    old[pairs + j] = v[b * width + inputs + neuron]
-                    if remembers(cell):
-                        kept[pairs + j] = memory_of(cell)[rows[b], neuron]
-                for j in range(count, count + 6):
-                    begins[j] = begins[count - 1]
-                _neuron(
-                    cell, weights, bias, neuron, begins, count, v, inputs, width, pre, pairs, room
+            for b in range(sessions):
+                n = offsets[b] + step
+                column[b] = words[n, word] if n < offsets[b + 1] else 0
+            for i in range(min(16, hidden - 16 * word)):
+                neuron, first = 16 * word + i, pairs
+                pairs = _list(
+                    column, i, neuron, width, inputs, hidden, rows, places, targets, pairs
                 )
-                pairs += count
-            advance(cell, pre, old, kept, new, memory, pairs, room)
-            pairs = 0
-            for i in range(16):
-                neuron = 16 * word + i
-                for j in range(counts[i]):
-                    b = members[i, j]
-                    fresh[b * hidden + neuron] = new[pairs]
-                    if remembers(cell):
-                        memory_of(cell)[rows[b], neuron] = memory[pairs]
-                    pairs += 1
+                if pairs > first:
+                    for j in range(pairs, pairs + 6):
+                        places[j] = places[first]
+                    count = pairs - first
+                    _neuron(
+                        kind, weights, bias, neuron, places, first, count, v, inputs, width, pre
+                    )
+        for j in range(pairs):
+            old[j] = v[places[j]]
+            if remembers(kind):
+                kept[j] = second[targets[j]]
+        advance(kind, pre, old, kept, new, memory, pairs)
+        for j in range(pairs):
+            v[places[j]] = new[j]
+            flat[targets[j]] = new[j]
+            if remembers(kind):
+                second[targets[j]] = memory[j]
         for b in range(sessions):
             n = offsets[b] + step
             if n < offsets[b + 1]:
-                changed = False
                 begin = b * width + inputs
-                for word in range(words.shape[1]):
-                    bits = np.int64(words[n, word])
-                    changed |= bits != 0
-                    while bits:
-                        i = 16 * word + lowest_bit(bits)
-                        value = fresh[b * hidden + i]
-                        v[begin + i] = value
-                        states[rows[b], i] = value
-                        bits &= bits - 1
-                if changed:
+                if labels:
                     add_head_at(head, head_bias, v, begin, sums, b * labels)
                 for c in range(labels):
                     logits[n, c] += sums[b * labels + c]
                 if len(out):
-                    for i in range(hidden):
-                        out[n, i] = v[begin + i]
+                    copy_row(v, begin, out, n)

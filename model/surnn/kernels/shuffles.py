@@ -8,10 +8,11 @@ from numba.extending import intrinsic
 
 from surnn.kernels.simd import INT, pointer_to, same, vector_at
 
-__all__ = ["store_sums", "sum_lanes", "transpose16"]
+__all__ = ["shuffle", "store_sums", "sum_lanes", "transpose16"]
 
 
-def _shuffle(builder, a, b, order):
+def shuffle(builder, a, b, order):
+    """LLVM vector of the numbers of a and b, one after the other, that `order` names."""
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT, len(order)), order))
 
 
@@ -24,8 +25,8 @@ def sum_lanes(builder, v):
 
     def halves(x, y):
         return builder.fadd(
-            _shuffle(builder, x, y, low + [16 + i for i in low]),
-            _shuffle(builder, x, y, high + [16 + i for i in high]),
+            shuffle(builder, x, y, low + [16 + i for i in low]),
+            shuffle(builder, x, y, high + [16 + i for i in high]),
         )
 
     def swapped(distance):
@@ -34,11 +35,11 @@ def sum_lanes(builder, v):
     ab, cd = halves(v[0], v[1]), halves(v[2], v[3])
     first = [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27]
     quarters = builder.fadd(
-        _shuffle(builder, ab, cd, first), _shuffle(builder, ab, cd, [i + 4 for i in first])
+        shuffle(builder, ab, cd, first), shuffle(builder, ab, cd, [i + 4 for i in first])
     )
-    pairs = builder.fadd(quarters, _shuffle(builder, quarters, quarters, swapped(2)))
-    sums = builder.fadd(pairs, _shuffle(builder, pairs, pairs, swapped(1)))
-    return _shuffle(builder, sums, sums, [0, 4, 8, 12])
+    pairs = builder.fadd(quarters, shuffle(builder, quarters, quarters, swapped(2)))
+    sums = builder.fadd(pairs, shuffle(builder, pairs, pairs, swapped(1)))
+    return shuffle(builder, sums, sums, [0, 4, 8, 12])
 
 
 @intrinsic
@@ -76,8 +77,8 @@ def transpose16(typing, source, starts, offset, target, place):
             for j in range(16):
                 if not j & step:
                     a, b = rows[j], rows[j | step]
-                    rows[j] = _shuffle(builder, a, b, upper)
-                    rows[j | step] = _shuffle(builder, a, b, lower)
+                    rows[j] = shuffle(builder, a, b, upper)
+                    rows[j | step] = shuffle(builder, a, b, lower)
         index = args[4]
         for row in rows:
             pointer = pointer_to(context, builder, sig.args[3], args[3], index, 16)

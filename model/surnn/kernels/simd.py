@@ -38,6 +38,7 @@ __all__ = [
     "minimum",
     "pick",
     "pointer_to",
+    "prefetch",
     "same",
     "splat",
     "store",
@@ -129,6 +130,25 @@ def load(typing, array, index, like):
         return builder.load(pointer, align=4)
 
     return like(array, types.intp, like), build
+
+
+@intrinsic
+def prefetch(typing, array, index):
+    """Ask for the cache line of an element, which may lie behind the array's end."""
+
+    def build(context, builder, sig, args):
+        address = builder.gep(data_of(context, builder, sig.args[0], args[0]), [args[1]])
+        byte = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT]),
+            "llvm.prefetch.p0i8",
+        )
+        # To be read, soon and again, as data.
+        builder.call(function, [builder.bitcast(address, byte), INT(0), INT(3), INT(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), build
 
 
 @intrinsic

@@ -12,12 +12,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from surnn.kernels.shuffles import sum_lanes
+from surnn.kernels.shuffles import shuffle, sum_lanes
 from surnn.kernels.simd import (
     FLOAT,
     VECTOR16,
     broadcast,
-    data_of,
     fused_multiply_add,
     vector_at,
     vector_constant,
@@ -31,6 +30,7 @@ __all__ = [
     "fold",
     "keep",
     "last_gates",
+    "load_row_sums",
     "no_sums",
     "store_row_sums",
     "without_last_gates",
@@ -194,36 +194,50 @@ def without_last_gates(typing, sums, begins):
 
 
 @intrinsic
-def store_row_sums(typing, array, index, stride, sums, apart, begins, bias, first, rows):
-    """array[index + s + r * stride] = bias[first + r] + the lanes' sum of row r of session s.
+def store_row_sums(typing, array, index, sums, apart, begins, bias, first, rows):
+    """array[4 (index + s) + r] = bias[first + r] + the lanes' sum of row r of session s, r < 4.
 
     A cell has as many rows as `rows`, at most 4: its gates, or one more, which is then that of
-    `apart` and comes before the last gate.
+    `apart` and comes before the last gate. What else there is of the four means nothing.
     """
     gates = len(sums) // len(begins)
 
     def build(context, builder, sig, args):
-        own, aside = _unpack(builder, args[3]), _unpack(builder, args[4])
-        data = data_of(context, builder, sig.args[0], args[0])
-        biases = data_of(context, builder, sig.args[6], args[6])
+        own, aside = _unpack(builder, args[2]), _unpack(builder, args[3])
+        added = vector_at(context, builder, sig.args[5], args[5], args[6], 4)
+        place = builder.mul(args[1], ir.Constant(args[1].type, 4))
         for s in range(len(begins)):
             four = own[s * gates : (s + 1) * gates]
             if len(rows) > gates:
                 four.insert(gates - 1, aside[s])
             four += [vector_constant(VECTOR16, 0.0)] * (4 - len(four))
-            totals = sum_lanes(builder, four)
-            place, at = _offset(builder, args[1], s), args[7]
-            for r in range(len(rows)):
-                value = builder.extract_element(totals, ir.Constant(ir.IntType(32), r))
-                value = builder.fadd(value, builder.load(builder.gep(biases, [at])))
-                builder.store(value, builder.gep(data, [place]), align=4)
-                place, at = builder.add(place, args[2]), _offset(builder, at, 1)
+            total = builder.fadd(sum_lanes(builder, four), added)
+            vector_at(context, builder, sig.args[0], args[0], place, 4, store=total)
+            place = _offset(builder, place, 4)
         return context.get_dummy_value()
 
-    signature = types.void(
-        array, types.intp, types.intp, sums, apart, begins, bias, types.intp, rows
-    )
+    signature = types.void(array, types.intp, sums, apart, begins, bias, types.intp, rows)
     return signature, build
+
+
+@intrinsic
+def load_row_sums(typing, array, index, rows):
+    """What `store_row_sums` left at index : index + 16, row by row."""
+
+    def build(context, builder, sig, args):
+        place = builder.mul(args[1], ir.Constant(args[1].type, 4))
+        a, b, c, d = (
+            vector_at(context, builder, sig.args[0], args[0], _offset(builder, place, 16 * i), 16)
+            for i in range(4)
+        )
+        found = []
+        for r in range(len(rows)):
+            fourths = [*range(r, 32, 4)] * 2
+            low, high = shuffle(builder, a, b, fourths), shuffle(builder, c, d, fourths)
+            found.append(shuffle(builder, low, high, [*range(8), *range(16, 24)]))
+        return _pack(context, builder, sig, found)
+
+    return rows(array, types.intp, rows), build
 
 
 @intrinsic

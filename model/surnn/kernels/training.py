@@ -13,8 +13,10 @@ import numpy as np
 
 from surnn.kernels.activations import sigmoid, tanh
 from surnn.kernels.cache import inline, kernel
+from surnn.kernels.cells import kind_of, sums_of
 from surnn.kernels.rows import dots
 from surnn.kernels.simd import fma, load, splat, store, zeros16
+from surnn.kernels.sums import load_row_sums
 
 __all__ = ["train_backward", "train_forward"]
 
@@ -28,21 +30,19 @@ def _load_frame(x, b, t, v):
 
 
 @inline
-def _activate(pre, saved, first, count, room):
-    """z, r, n and U_n h + c_n of a frame's entries, into saved[:, first ...]."""
-    like = zeros16()
+def _activate(kind, pre, active, saved, first, count):
+    """z, r, n and U_n h + c_n of a frame's entries, into `active` and saved[:, first ...]."""
+    room = active.shape[1]
     for j in range(0, count, 16):
-        z = sigmoid(load(pre, j, like))
-        r = sigmoid(load(pre, room + j, like))
-        nh = load(pre, 3 * room + j, like)
-        store(pre, j, z)
-        store(pre, room + j, r)
-        store(pre, 2 * room + j, tanh(fma(r, nh, load(pre, 2 * room + j, like))))
-    for j in range(count):
-        saved[0, first + j] = pre[j]
-        saved[1, first + j] = pre[room + j]
-        saved[2, first + j] = pre[2 * room + j]
-        saved[3, first + j] = pre[3 * room + j]
+        of_z, of_r, of_x, of_h = load_row_sums(pre, j, sums_of(kind))
+        r = sigmoid(of_r)
+        store(active, j, sigmoid(of_z))
+        store(active, room + j, r)
+        store(active, 2 * room + j, tanh(fma(r, of_h, of_x)))
+        store(active, 3 * room + j, of_h)
+    for k in range(4):
+        for j in range(count):
+            saved[k, first + j] = active[k, j]
 
 
 @kernel
@@ -60,9 +60,11 @@ def train_forward(cell, x, gates, everywhere, h0, weights, bias, inputs, states,
         saved: float32 [4, entries], written in order of sequence, frame, neuron.
     """
     steps, hidden = gates.shape[1], gates.shape[2]
-    room = (hidden + 15) // 16 * 16 + 16
+    kind = kind_of(cell)
+    room = (hidden + 31) // 16 * 16
     v = np.zeros(weights.shape[2], np.float32)
     pre = np.zeros(4 * room, np.float32)
+    active = np.zeros((4, room), np.float32)
     listed = np.zeros(hidden + 1, np.int64)
     first = 0
     for b in range(len(gates)):
@@ -77,12 +79,12 @@ def train_forward(cell, x, gates, everywhere, h0, weights, bias, inputs, states,
                 _load_frame(x, b, t, v)
                 listed[count] = listed[count - 1]
                 for j in range(0, count, 2):
-                    dots(cell, weights, bias, listed[j], listed[j + 1], v, inputs, pre, j, room)
-                _activate(pre, saved, first, count, room)
+                    dots(kind, weights, bias, listed[j], listed[j + 1], v, inputs, pre, j)
+                _activate(kind, pre, active, saved, first, count)
                 for j in range(count):
                     i = listed[j]
                     if gates[b, t, i] > 0:
-                        z, n = pre[j], pre[2 * room + j]
+                        z, n = active[0, j], active[2, j]
                         v[inputs + i] = z * v[inputs + i] + (_ONE - z) * n
                 first += count
             for i in range(hidden):

@@ -98,10 +98,9 @@ class Network(nn.Module):
     def initial_state(self, batch: int) -> State:
         """The state in which every stream starts: zeros."""
         dtypes = {"float32": self.head.weight.dtype, "int64": torch.int64}
+        device = self.head.weight.device
         return {
-            s.name: torch.zeros(
-                batch, *s.shape, dtype=dtypes[s.dtype], device=self.head.weight.device
-            )
+            s.name: torch.zeros(batch, *s.shape, dtype=dtypes[s.dtype], device=device)
             for s in self.spec.states
         }
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from surnn.spec import ModelSpec
-from surnn.state import Slot, StatePool
+from surnn.state import Pool, Slot
 from surnn.types import Float32
 
 __all__ = ["FrameBlock", "Runtime"]
@@ -35,14 +35,14 @@ class Runtime(Protocol):
     spec: ModelSpec
     fingerprint: str
     """Names the weights: states saved under one fingerprint belong to no other."""
+    atomic: bool
+    """Has a `run` that raised changed no state?"""
 
-    def new_pool(self, capacity: int) -> StatePool:
+    def new_pool(self, capacity: int) -> Pool:
         """A pool for the states of up to `capacity` sessions, where this runtime wants them."""
         ...
 
-    def run(
-        self, pool: StatePool, slots: Sequence[Slot], frames: Sequence[Float32]
-    ) -> list[FrameBlock]:
+    def run(self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]) -> list[FrameBlock]:
         """Advance each slot by its frames [T_i, S] and return a block for each, in order.
 
         Raises `InvalidShape` before any state changes if a frame array does not fit.

@@ -24,7 +24,7 @@ from surnn.fingerprint import fingerprint
 from surnn.runtimes.base import FrameBlock
 from surnn.runtimes.support import check_native
 from surnn.spec import ModelSpec, SwitchMode
-from surnn.state import Slot, StatePool
+from surnn.state import Pool, Slot, StatePool
 from surnn.types import Float32, Int64
 
 try:
@@ -56,6 +56,7 @@ class NativeRuntime:
     """Runs a saved network. Thread-safe: holds weights, no state."""
 
     name = "native"
+    atomic = False
 
     def __init__(self, spec: ModelSpec, weights: Mapping[str, Float32]) -> None:
         """Take a network's weights, named as in its state dict.
@@ -119,10 +120,10 @@ class NativeRuntime:
         """A pool in main memory."""
         return StatePool(self.spec.states, capacity)
 
-    def run(
-        self, pool: StatePool, slots: Sequence[Slot], frames: Sequence[Float32]
-    ) -> list[FrameBlock]:
+    def run(self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]) -> list[FrameBlock]:
         """See `Runtime.run`."""
+        if not isinstance(pool, StatePool):
+            raise InvalidShape(f"pool is a {type(pool).__name__}, expected one of this runtime's")
         if not slots:
             return []
         size = self.spec.frame_size

@@ -43,7 +43,7 @@ _STATES: dict[Cell, type[CellStates]] = {
 _WEIGHTS = ("weight_x", "weight_h", "bias_x", "bias_h")
 
 
-BREAK_EVEN = 0.55
+BREAK_EVEN = 0.7
 """Open rate of per-neuron switches above which computing whole blocks is faster than skipping
 rows (`surnn bench kernel`). Fixed for a layer: the two round differently, and a session's numbers
 must not depend on the company it keeps."""

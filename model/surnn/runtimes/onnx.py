@@ -23,7 +23,7 @@ from surnn.errors import CorruptModel, InvalidShape
 from surnn.runtimes.base import FrameBlock
 from surnn.runtimes.onnxfile import check_onnx
 from surnn.spec import ModelSpec
-from surnn.state import Slot, StatePool
+from surnn.state import Pool, Slot, StatePool
 from surnn.types import Float32
 
 __all__ = ["FINGERPRINT_KEY", "METADATA_KEY", "OnnxRuntime", "pad_batch"]
@@ -38,6 +38,7 @@ class OnnxRuntime:
     """Runs an exported model. Thread-safe: holds weights, no state."""
 
     name = "onnx"
+    atomic = True
 
     def __init__(self, model: Path | bytes) -> None:
         """Load an .onnx file, or its bytes. Raises `CorruptModel`."""
@@ -94,9 +95,7 @@ class OnnxRuntime:
         """A pool in main memory."""
         return StatePool(self.spec.states, capacity)
 
-    def run(
-        self, pool: StatePool, slots: Sequence[Slot], frames: Sequence[Float32]
-    ) -> list[FrameBlock]:
+    def run(self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]) -> list[FrameBlock]:
         """See `Runtime.run`."""
         batch, lengths = pad_batch(frames, self.spec.frame_size)
         if not lengths.any():

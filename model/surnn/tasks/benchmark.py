@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import ClassVar, Generic, TypeVar
 
@@ -20,6 +20,7 @@ from surnn.nn import Network
 from surnn.spec import Head, LayerSpec, ModelKind, ModelSpec, ScaleFrontEnd
 from surnn.tasks.config import TaskConfig
 from surnn.tasks.measure import Measured, measure
+from surnn.tasks.silence import RecallPoint
 from surnn.train.switching import switch_health
 from surnn.train.task import Batch, Report
 from surnn.types import Float32, Int64
@@ -96,9 +97,19 @@ class Benchmark(ABC, Generic[C]):
         length = self.config.training_length(number)
         return self.draw(rng, Split.TRAIN, self.config.budget.batch, length)
 
+    def figure(self, mean: float) -> float:
+        """The figure of the task from the mean over frames (see `surnn.tasks.measure.score`)."""
+        return mean
+
     def measure(self, network: Network, split: Split) -> Measured:
         """The figure and the open rates of a network on held-out sequences."""
-        return measure(network, self.held_out(split))
+        random_start = self.config.budget.random_start
+        found = measure(network, self.held_out(split), random_start=random_start)
+        return replace(found, value=self.figure(found.value))
+
+    def remembered(self, network: Network) -> list[RecallPoint]:
+        """Recall against the length of silence, for tasks that ask for it."""
+        return []
 
     def validate(self, network: Network, *, final: bool = False) -> Report:
         """How good the network is on the validation sequences."""

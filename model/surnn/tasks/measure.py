@@ -13,7 +13,7 @@ from surnn.spec import Head
 from surnn.train.task import Batch
 from surnn.types import Float32
 
-__all__ = ["Measured", "measure"]
+__all__ = ["CHUNK", "Measured", "measure", "score"]
 
 CHUNK = 1024
 """Frames that run at once; the state travels from chunk to chunk, as it does in a server."""
@@ -33,11 +33,11 @@ class Measured:
 
 
 @torch.no_grad()
-def measure(network: Network, batches: Iterable[Batch]) -> Measured:
+def measure(network: Network, batches: Iterable[Batch], *, random_start: bool = True) -> Measured:
     """Run a network over batches.
 
     Streams start at random frame numbers, the same for every network, because the accuracy of a
-    clocked network depends on where its clocks stand.
+    clocked network depends on where its clocks stand; or all at 0.
     """
     device = network.head.weight.device
     random = torch.Generator().manual_seed(0)
@@ -46,13 +46,13 @@ def measure(network: Network, batches: Iterable[Batch]) -> Measured:
     for batch in batches:
         size, length = batch.weights.shape
         state = network.initial_state(size)
-        start = torch.randint(0, 2**31, (size,), generator=random)
-        state["t"] = start.to(device)
+        if random_start:
+            state["t"] = torch.randint(0, 2**31, (size,), generator=random).to(device)
         for first in range(0, length, CHUNK):
             part = Batch(*(x[:, first : first + CHUNK] for x in batch.tensors)).to(device)
             output = network(part.frames, state=state)
             state = output.state
-            right += float((_score(output.logits, part, network.spec.head) * part.weights).sum())
+            right += float((score(output.logits, part, network.spec.head) * part.weights).sum())
             rates = [gate.sum(dim=(0, 1), dtype=torch.float64) for gate in output.gates]
             opened = [a + b for a, b in zip(opened, rates, strict=True)] if opened else rates
         counted += float(batch.weights.sum())
@@ -68,7 +68,11 @@ def measure(network: Network, batches: Iterable[Batch]) -> Measured:
     )
 
 
-def _score(logits: torch.Tensor, batch: Batch, head: Head) -> torch.Tensor:
+def score(logits: torch.Tensor, batch: Batch, head: Head) -> torch.Tensor:
+    """The figure of each frame [B, T]: is the class right, or which share of independent labels, or
+    the squared error."""
     if head is Head.LINEAR:
         return (logits - batch.targets).square().mean(dim=-1)
+    if head is Head.SIGMOID:
+        return ((logits > 0) == (batch.targets > 0.5)).float().mean(dim=-1)
     return (logits.argmax(dim=-1) == batch.targets.argmax(dim=-1)).float()

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from surnn.errors import InvalidConfig
 
-__all__ = ["Layer", "Record", "Score", "read_records", "write_record"]
+__all__ = ["Layer", "Recall", "Record", "Score", "read_records", "write_record"]
 
 
 class _Part(BaseModel):
@@ -43,6 +43,14 @@ class Score(_Part):
     chance: float | None
 
 
+class Recall(_Part):
+    """One length of silence (see `surnn.tasks.silence.RecallPoint`)."""
+
+    seconds: float
+    accuracy: float
+    carried: float
+
+
 class Record(_Part):
     """One run."""
 
@@ -62,6 +70,7 @@ class Record(_Part):
     score: Score
     open_rate: float
     """Of all neurons, on test sequences."""
+    recall: tuple[Recall, ...] = ()
     device: str
     command: str
     notes: tuple[str, ...] = ()
@@ -83,6 +92,6 @@ def read_records(folder: Path) -> list[Record]:
             contents = json.loads(path.read_text(encoding="utf-8"))
             if contents.get("kind") == "task-run":
                 records.append(Record.model_validate(contents))
-        except (json.JSONDecodeError, AttributeError, ValidationError) as error:
+        except (ValueError, AttributeError) as error:
             raise InvalidConfig(f"{path}: not a record of a task: {error}") from None
     return records

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from surnn.errors import InvalidConfig
-from surnn.tasks import adding, selective_copy
+from surnn.tasks import (
+    adding,
+    listops,
+    mackey_glass,
+    recall,
+    selective_copy,
+    sequential_mnist,
+    spoken_digits,
+)
 from surnn.tasks.benchmark import Benchmark
 from surnn.tasks.config import TaskConfig
 
@@ -35,14 +43,42 @@ class Entry:
     settings: dict[Settings, Callable[[], TaskConfig]]
 
 
-def _entry(cls: type[Benchmark[Any]], module: Any) -> Entry:
+def _generated(cls: Callable[[Any], Benchmark[Any]], about: str, module: Any) -> Entry:
     settings = {Settings.FAST: module.fast, Settings.PAPER: module.paper}
-    return Entry(cls.about, lambda config, data: cls(config), settings)
+    return Entry(about, lambda config, data: cls(config), settings)
 
 
 TASKS: dict[str, Entry] = {
-    "adding": _entry(adding.Adding, adding),
-    "selective-copy": _entry(selective_copy.SelectiveCopy, selective_copy),
+    "adding": _generated(adding.Adding, adding.Adding.about, adding),
+    "selective-copy": _generated(
+        selective_copy.SelectiveCopy, selective_copy.SelectiveCopy.about, selective_copy
+    ),
+    "mackey-glass": _generated(
+        mackey_glass.MackeyGlass, mackey_glass.MackeyGlass.about, mackey_glass
+    ),
+    "listops": _generated(listops.ListOps, listops.ListOps.about, listops),
+    "spoken-digits": Entry(
+        spoken_digits.SpokenDigits.about,
+        spoken_digits.SpokenDigits,
+        {Settings.FAST: spoken_digits.fast, Settings.PAPER: spoken_digits.paper},
+    ),
+    "recall": _generated(recall.Recall, recall.Recall.about, recall),
+    "sequential-mnist": Entry(
+        sequential_mnist.SequentialMnist.about,
+        sequential_mnist.SequentialMnist,
+        {
+            Settings.FAST: sequential_mnist.fast,
+            Settings.PAPER: sequential_mnist.paper,
+        },
+    ),
+    "permuted-mnist": Entry(
+        "The same, with all images' pixels in one random order",
+        sequential_mnist.SequentialMnist,
+        {
+            Settings.FAST: sequential_mnist.fast_permuted,
+            Settings.PAPER: sequential_mnist.paper_permuted,
+        },
+    ),
 }
 
 

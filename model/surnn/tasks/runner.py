@@ -19,7 +19,7 @@ from surnn.spec import Cell, LayerSpec, SwitchMode, SwitchSpec
 from surnn.tasks.benchmark import Benchmark, Split
 from surnn.tasks.config import TaskConfig, with_settings
 from surnn.tasks.measure import Measured
-from surnn.tasks.records import Layer, Record, Score, write_record
+from surnn.tasks.records import Layer, Recall, Record, Score, write_record
 from surnn.tasks.registry import Settings, task_entry
 from surnn.train.loop import Fit, fit
 from surnn.train.switching import switch_health
@@ -67,7 +67,7 @@ def run_task(name: str, options: RunOptions) -> Record:
     found = fit(task, config, progress=options.progress, resume=options.checkpoint)
     cpu = time.process_time() - cpu
     tested = task.measure(found.network, Split.TEST)
-    record = _record(task, config, found, tested, cpu, options)
+    record = _record(name, task, config, found, tested, cpu, options)
     if options.out is not None:
         write_record(options.out, record)
     if options.model_out is not None:
@@ -125,6 +125,7 @@ def _publish(network: Network, config: TaskConfig, tested: Measured, out: Path) 
 
 
 def _record(
+    name: str,
     task: Benchmark[Any],
     config: TaskConfig,
     found: Fit,
@@ -148,7 +149,7 @@ def _record(
     valid = found.report.score if metric.higher_is_better else -found.report.score
     cuda = config.budget.device == "cuda"
     return Record(
-        task=task.name,
+        task=name,
         group=options.group,
         settings=options.settings.value,
         length=config.length,
@@ -168,6 +169,10 @@ def _record(
             chance=metric.chance,
         ),
         open_rate=round(tested.open_rate, 5),
+        recall=tuple(
+            Recall(seconds=p.seconds, accuracy=round(p.accuracy, 5), carried=round(p.carried, 5))
+            for p in task.remembered(found.network)
+        ),
         device=torch.cuda.get_device_name() if cuda else "CPU, 1 core",
         command=options.command,
         notes=options.notes,

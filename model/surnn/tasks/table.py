@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 
 from surnn.bench.tables import table
 from surnn.errors import InvalidConfig
@@ -16,6 +17,7 @@ _GROUPS = {
     "main": "Tasks",
     "ablation": "Ablation: what drives the switches",
     "hybrid": "Hybrids: layers of different cells",
+    "memory": "Memory: recall against the length of silence",
 }
 _HEAD = [
     "cells",
@@ -26,7 +28,7 @@ _HEAD = [
     "dead / always open",
     "parameters",
     "steps",
-    "seconds",
+    "seconds (CPU)",
     "seed",
 ]
 
@@ -39,24 +41,39 @@ def write_table(folder: Path, page: Path) -> None:
             f"{folder} holds no records, expected JSON files of `surnn tasks run ... --out`"
         )
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(records), encoding="utf-8")
+    images = {}
+    for task in sorted({run.task for run in records if run.recall}):
+        # Imported here: matplotlib is needed for the figures alone.
+        from surnn.tasks.plots import plot_recall
+
+        images[task] = f"{page.stem}-{task}.png"
+        plot_recall(
+            [run for run in records if run.task == task and run.recall],
+            page.parent / images[task],
+        )
+    page.write_text(render(records, images), encoding="utf-8")
 
 
-def render(records: Sequence[Record]) -> str:
-    """The page as Markdown."""
+def render(records: Sequence[Record], images: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The page as Markdown; `images` names a figure for some of the tasks."""
     parts = [
         "# Results",
         "Written by `surnn tasks table` from the JSON in `docs/data/tasks`; do not edit. One line "
         "is one run with one seed: differences of a few points between lines may be chance. "
         "*Test* sequences were measured once, after training, on the network that was best on "
-        "validation sequences. *Open rate* is the share of neurons updated, on test sequences. "
-        "*Seconds* are wall-clock time of training on the device named.",
+        "validation sequences. *Open rate* is the share of neurons updated, on test sequences; "
+        "of soft switches the mean of their gates, though every neuron moves in every frame. "
+        "*Seconds* are of training, with its validations, on the device named: by the wall clock, "
+        "and of processor time, which says more where a machine was shared.",
     ]
     order = sorted(records, key=lambda r: (_group_rank(r.group), r.task, r.length, r.parameters))
     for group, members in groupby(order, key=lambda r: r.group):
         parts.append(f"## {_GROUPS.get(group, group)}")
         for (task, length), runs in groupby(members, key=lambda r: (r.task, r.length)):
-            parts += _section(task, length, list(runs))
+            members_here = list(runs)
+            parts += _section(task, length, members_here)
+            if any(run.recall for run in members_here):
+                parts += [_recall(members_here), *_image(images, task)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,6 +100,24 @@ def _section(task: str, length: int, runs: list[Record]) -> list[str]:
     return [*parts, *(["\n".join(notes)] if notes else []), commands]
 
 
+def _image(images: Mapping[str, str], task: str) -> list[str]:
+    return [f"![Recall and exact carry against the length of silence]({images[task]})"] * (
+        task in images
+    )
+
+
+def _recall(runs: Sequence[Record]) -> str:
+    """Accuracy, and behind it the share of neurons whose state was carried bit for bit."""
+    runs = [run for run in runs if run.recall]
+    lengths = [f"{point.seconds:g} s" for point in runs[0].recall]
+    rows: list[list[object]] = []
+    for run in runs:
+        points = [f"{p.accuracy:.3f} ({p.carried:.0%})" for p in run.recall]
+        rows.append([" + ".join(layer.cell for layer in run.layers), *points])
+    about = "Accuracy after so much silence, and the share of neurons carried bit for bit:"
+    return f"{about}\n\n" + table(["cells", *lengths], rows)
+
+
 def _row(run: Record) -> list[object]:
     layers = run.layers
     health = [f"{s.dead} / {s.always_open}" if s.dead is not None else "-" for s in layers]
@@ -96,6 +131,6 @@ def _row(run: Record) -> list[object]:
         " + ".join(health),
         f"{run.parameters:,}",
         f"{run.steps:,}",
-        f"{run.seconds:,.0f}",
+        f"{run.seconds:,.0f} ({run.cpu_seconds:,.0f})",
         run.seed,
     ]

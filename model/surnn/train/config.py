@@ -94,6 +94,9 @@ class Budget(_Table):
     carry_state: Chance = Field(
         default=0.0, description="Share of clips that go on from the state of an earlier clip"
     )
+    random_start: bool = Field(
+        default=True, description="Clips begin at any frame number, like parts of a stream; or at 0"
+    )
     validate_steps: int = Field(default=300, gt=0, description="Steps between validations")
     validate_minutes: float = Field(
         default=20.0, gt=0, description="Of held-out material in each validation on the way"

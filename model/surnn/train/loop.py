@@ -211,6 +211,8 @@ class _Run:
             if name not in ("t", "context"):
                 where = carried.view(-1, *[1] * (state[name].ndim - 1)).to(self.device)
                 state[name] = torch.where(where, self.state[name], state[name])
+        if not self.config.budget.random_start:
+            return state
         start = torch.randint(0, 2**31, state["t"].shape, generator=self.random)
         return state | {"t": start.to(self.device)}
 

@@ -8,6 +8,7 @@ states, the best network so far, and the history.
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -35,6 +36,9 @@ def read_run(path: Path, config: Training) -> dict[str, Any]:
 
     Raises `InvalidConfig` when the file is no checkpoint, or one of a run with other settings.
     """
+    # torch takes what is no archive for its first format, which fails in any way on other files.
+    if not zipfile.is_zipfile(path):
+        raise InvalidConfig(f"{path}: not a checkpoint of a training run")
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, KeyError) as error:

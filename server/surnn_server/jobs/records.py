@@ -29,7 +29,7 @@ def decode(data: bytes) -> FileScore:
         labels=tuple(record["labels"]),
         seconds=record["seconds"],
         segments=tuple(Segment(**segment) for segment in record["segments"]),
-        sparsity=Sparsity(tuple(sparsity["open_rate"]), sparsity["updates"], sparsity["possible"]),
+        sparsity=Sparsity(**sparsity | {"open_rate": tuple(sparsity["open_rate"])}),
         compute_ms=record["compute_ms"],
         error=None if error is None else FileError(**error),
     )

@@ -44,7 +44,12 @@ class OwningResponse(StreamingResponse):
     A generator that is never started, because the client left too early, could not do that.
     """
 
-    def __init__(self, content: AsyncIterator[str], owned: AsyncExitStack, media_type: str) -> None:
+    def __init__(
+        self,
+        content: AsyncIterator[str] | AsyncIterator[bytes],
+        owned: AsyncExitStack,
+        media_type: str | None = None,
+    ) -> None:
         super().__init__(content, media_type=media_type)
         self._owned = owned
 

@@ -34,6 +34,11 @@ class Readiness(BaseModel):
     )
     sessions: int | None = Field(default=None, description="Streams now", examples=[12])
     max_sessions: int | None = Field(default=None, examples=[1024])
+    degraded: list[str] | None = Field(
+        default=None,
+        description="Models that lost their GPU and run on the CPU since",
+        examples=[[]],
+    )
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -63,8 +68,9 @@ async def readyz(request: Request, service: ServiceDep) -> Readiness | JSONRespo
     return Readiness(
         status=service.state,
         models=sorted(service.models),
-        sessions=service.sessions,
+        sessions=service.all_sessions,
         max_sessions=service.settings.max_sessions,
+        degraded=sorted(service.degraded),
     )
 
 

@@ -17,7 +17,7 @@ from surnn_server.service import Service, ServiceState
 from surnn_server.v2.bodies import Budget, read_body
 from surnn_server.v2.errors import V2Route
 from surnn_server.v2.inference import Inference
-from surnn_server.v2.inputs import raw_request
+from surnn_server.v2.inputs import flags, raw_request
 from surnn_server.v2.interface import model_config, model_metadata, server_metadata
 from surnn_server.v2.tensors import HEADER_LENGTH, InferRequest, parse_request
 
@@ -135,6 +135,10 @@ async def infer(
             parsed = _parse(model, request, body)
         else:
             parsed = await asyncio.to_thread(_parse, model, request, body)
+        if (owner := _owner(request, service, name, parsed)) is not None:
+            assert service.peers is not None, "another member owns it"
+            there = service.peers.answer(owner, request.scope, body)
+            return await unless_disconnected(request, there)
         work = v2.inference.infer(name, parsed, principal_of(request))
         content, json_length = await unless_disconnected(request, work)
     if json_length is None:
@@ -174,6 +178,15 @@ def _parse(model: Model, request: Request, body: bytes) -> InferRequest:
             ErrorCode.INVALID_REQUEST, f"{HEADER_LENGTH} is {header[:40]!r}, expected a number"
         )
     return parse_request(body, int(header)) if int(header) else raw_request(model.spec, body)
+
+
+def _owner(request: Request, service: Service, model: str, parsed: InferRequest) -> int | None:
+    """The other member that keeps the request's sequence, if there is one."""
+    member = service.membership
+    if member is None or member.is_private(request.scope) or (id := flags(parsed).id) is None:
+        return None
+    owner = member.sequence_owner(model, id)
+    return None if owner == member.number else owner
 
 
 def _platform(model: Model) -> str:

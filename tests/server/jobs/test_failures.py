@@ -43,7 +43,7 @@ def test_a_full_disk_while_results_are_kept_fails_the_job(
         id = submit(http, files * 20)
         assert held.wait(5)
         in_thread(
-            server, lambda: store._db.execute(f"PRAGMA max_page_count = {pages + 8}").fetchone()
+            server, lambda: store._db.execute(f"PRAGMA max_page_count = {pages + 12}").fetchone()
         )
         hold.set()
         job = wait(http, id, "failed")

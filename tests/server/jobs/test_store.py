@@ -47,7 +47,7 @@ def test_scores_are_kept_exactly():
         labels=("speech",),
         seconds=1 / 3,
         segments=(Segment("speech", 0.1 + 0.2, 2 / 3, 0.98765432109),),
-        sparsity=Sparsity((0.1, 1 / 7), 3, 17),
+        sparsity=Sparsity((0.1, 1 / 7), 3, 17, 12, 68),
         compute_ms=12.3,
     )
     assert records.decode(records.encode(score)) == score

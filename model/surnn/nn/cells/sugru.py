@@ -17,11 +17,15 @@ has a backward pass of its own.
 from __future__ import annotations
 
 import math
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from surnn.nn import sequence
 from surnn.nn.cells.base import CellOutput, RecurrentCell, State, gate_gradient
 
 __all__ = ["SuGRU", "sugru_sequence", "sugru_step"]
@@ -38,37 +42,28 @@ def sugru_step(x: Tensor, gate: Tensor, h: Tensor, u: Tensor, c: Tensor) -> Tens
     return torch.where(gate > 0, f, h) + gate_gradient(gate, f - h)
 
 
+def _loops(x: Tensor) -> ModuleType:
+    """Who walks through the frames: compiled kernels where they run, else torch."""
+    if x.is_cuda and x.dtype == torch.float32 and find_spec("triton"):
+        return import_module("surnn.kernels.device.sequence")
+    return sequence
+
+
 class _Sequence(torch.autograd.Function):
     """The recurrence with its own backward pass: element-wise factors for all frames at once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gates: Tensor, h0: Tensor, u: Tensor, c: Tensor) -> Tensor:
-        steps, _, hidden = gates.shape
-        ut = u.T.contiguous()
-        bias = torch.cat([c.new_zeros(2 * hidden), c])
-        is_open = gates > 0
-        states = x.new_empty(steps + 1, *h0.shape)
-        zr_all = x.new_empty(steps, h0.shape[0], 2 * hidden)
-        n_all, hu_all = torch.empty_like(gates), torch.empty_like(gates)
-        states[0] = h = h0
-        for i in range(steps):
-            hu = torch.addmm(bias, h, ut)
-            zr = torch.sigmoid(
-                torch.add(x[i, :, : 2 * hidden], hu[:, : 2 * hidden], out=zr_all[i]), out=zr_all[i]
-            )
-            hu_n = hu[:, 2 * hidden :]
-            n = torch.tanh(torch.addcmul(x[i, :, 2 * hidden :], zr[:, hidden:], hu_n), out=n_all[i])
-            hu_all[i] = hu_n
-            z = zr[:, :hidden]
-            h = torch.where(is_open[i], (1 - z) * n + z * h, h, out=states[i + 1])
-        ctx.save_for_backward(gates, u, states, zr_all, n_all, hu_all)
+        states: Tensor
+        states, zr, n, hu_n = _loops(x).forward_loop(x, gates, h0, u, c)
+        ctx.save_for_backward(gates, u, states, zr, n, hu_n)
         return states[1:]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         gates, u, states, zr, n, hu_n = ctx.saved_tensors
         (grad,) = grads
-        steps, _, hidden = gates.shape
+        hidden = gates.shape[-1]
         before = states[:-1]
         z, r = zr[..., :hidden], zr[..., hidden:]
         update = (1 - z) * n + z * before - before  # what an open switch changes
@@ -78,13 +73,7 @@ class _Sequence(torch.autograd.Function):
             [gates * (before - n) * z * (1 - z), by_n * hu_n * r * (1 - r), by_n * r], dim=-1
         )
         carry = 1 - gates * (1 - z)
-        d_hu = torch.empty_like(factors)
-        totals = torch.empty_like(gates)
-        dh = grad.new_zeros(grad.shape[1:])
-        for i in range(steps - 1, -1, -1):
-            total = torch.add(grad[i], dh, out=totals[i])
-            d = torch.mul(total.repeat(1, 3), factors[i], out=d_hu[i])
-            dh = torch.addmm(total * carry[i], d, u)
+        dh, totals, d_hu = _loops(grad).backward_loop(grad, factors, carry, u)
         d_x = torch.cat([d_hu[..., : 2 * hidden], totals * by_n], dim=-1)
         d_u = d_hu.flatten(0, 1).T @ before.flatten(0, 1)
         d_c = d_hu[..., 2 * hidden :].sum(dim=(0, 1))
