@@ -26,6 +26,8 @@ _LEAD, _TAIL = 0.6, 0.7
 """Seconds around a word of which its stream is made."""
 _SNRS = (None, 10.0)
 _THRESHOLDS = np.round(np.arange(0.2, 0.991, 0.01), 2)
+_HOLDS = (0.04, 0.08, 0.12, 0.16, 0.2)
+"""Seconds for which a word may have to hold its probability to be an event."""
 _SECONDS = 20.0
 """Length of streams without words."""
 
@@ -70,16 +72,13 @@ class KeywordsValidation:
     def report(self, network: Network, *, final: bool = False) -> Report:
         """The score is the accuracy at the threshold that gives few enough false alarms.
 
-        In the end the same threshold is used once on what neither training nor choosing saw.
+        How long a word must hold is chosen with it. In the end both are used once on what neither
+        training nor choosing saw.
         """
         part = self.parts["valid"]
         heard = self._run(network, part)
-        alarms = self._alarms(heard.empty)
-        hours = sum(len(p) for p in heard.empty) / self.spec.frame_rate / 3600.0
-        allowed = self.config.false_per_hour * hours
-        few = [t for t in _THRESHOLDS if (alarms >= t).sum() <= allowed]
-        threshold = float(few[0]) if few else float(_THRESHOLDS[-1])
-        figures = self._figures(part, heard, threshold)
+        hold, threshold = self._chosen(part, heard)
+        figures = self._figures(part, heard, threshold, hold)
         main = figures["main"]
         assert isinstance(main, dict)
         accuracy, rate = float(main["accuracy"]), float(main["open_rate"])
@@ -93,19 +92,39 @@ class KeywordsValidation:
         if final:
             test = self.parts.get("test")
             if test is not None and test.words:
-                figures["test"] = self._figures(test, self._run(network, test), threshold)
+                figures["test"] = self._figures(test, self._run(network, test), threshold, hold)
             table = np.array(figures["confusion"])
             report.confusion = (self.spec.labels, table)
             report.neuron_rates = heard.rates
             report.example = self._example(network, part)
         return report
 
-    def _figures(self, part: _Part, heard: _Heard, threshold: float) -> dict[str, object]:
+    def _chosen(self, part: _Part, heard: _Heard) -> tuple[int, float]:
+        """Frames to hold and threshold with the best accuracy at few enough false alarms."""
+        hours = sum(len(p) for p in heard.empty) / self.spec.frame_rate / 3600.0
+        allowed = self.config.false_per_hour * hours
+        best: tuple[float, int, float] | None = None
+        for seconds in _HOLDS:
+            hold = max(1, round(seconds * self.spec.frame_rate))
+            alarms = self._alarms(heard.empty, hold)
+            few = [t for t in _THRESHOLDS if (alarms >= t).sum() <= allowed]
+            threshold = float(few[0] if few else _THRESHOLDS[-1])
+            called = np.array([self._called(p, threshold, hold) for p in heard.words])
+            accuracy = float((called == part.truth).mean())
+            if best is None or accuracy > best[0]:
+                best = accuracy, hold, threshold
+        assert best is not None
+        return best[1], best[2]
+
+    def _figures(
+        self, part: _Part, heard: _Heard, threshold: float, hold: int
+    ) -> dict[str, object]:
         spec = self.spec
-        called = np.array([self._called(p, threshold) for p in heard.words])
-        best = np.array([self._called(p, 0.0) for p in heard.words])  # some word, however unsure
+        called = np.array([self._called(p, threshold, hold) for p in heard.words])
+        # Some word, however unsure.
+        best = np.array([self._called(p, 0.0, hold) for p in heard.words])
         table = confusion(part.truth, called, len(spec.labels))
-        alarms = self._alarms(heard.empty)
+        alarms = self._alarms(heard.empty, hold)
         groups: list[dict[str, object]] = []
         for name in dict.fromkeys(s.group for s in part.words):
             rows = np.array([s.group == name for s in part.words])
@@ -123,7 +142,7 @@ class KeywordsValidation:
         for name in dict.fromkeys(s.group for s in part.empty):
             chosen = [p for p, s in zip(heard.empty, part.empty, strict=True) if s.group == name]
             hours = sum(map(len, chosen)) / spec.frame_rate / 3600.0
-            count = int((self._alarms(chosen) >= threshold).sum())
+            count = int((self._alarms(chosen, hold) >= threshold).sum())
             groups.append(
                 {"group": name, "hours": hours, "false": count, "false_per_hour": count / hours}
             )
@@ -142,6 +161,7 @@ class KeywordsValidation:
                 "open_rate": float(np.mean(heard.opened)),
             },
             "threshold": threshold,
+            "hold_seconds": hold / spec.frame_rate,
             "labels": {
                 name: {"recall": float(table[i, i] / max(table[i].sum(), 1))}
                 for i, name in enumerate(spec.labels)
@@ -150,15 +170,15 @@ class KeywordsValidation:
             "confusion": table.tolist(),
         }
 
-    def _called(self, probs: Float32, threshold: float) -> int:
+    def _called(self, probs: Float32, threshold: float, hold: int) -> int:
         """The word of a stream: the one with the highest held probability, or none."""
-        held = _held(np.delete(probs, self.column, axis=1), self._hold)
+        held = _held(np.delete(probs, self.column, axis=1), hold)
         best = int(held.argmax())
         if held[best] < threshold:
             return self.column
         return best + (best >= self.column)
 
-    def _alarms(self, streams: Sequence[Float32]) -> np.ndarray:
+    def _alarms(self, streams: Sequence[Float32], hold: int) -> np.ndarray:
         """Scores of the events that streams without words bring at any threshold.
 
         Peaks of held probability, at least the refractory time apart.
@@ -167,9 +187,7 @@ class KeywordsValidation:
         found: list[float] = []
         for probs in streams:
             words = np.delete(probs, self.column, axis=1).max(axis=1)
-            kept = np.minimum.reduce(
-                [words[i : len(words) - self._hold + 1 + i] for i in range(self._hold)]
-            )
+            kept = np.minimum.reduce([words[i : len(words) - hold + 1 + i] for i in range(hold)])
             while len(kept):
                 at = int(kept.argmax())
                 if kept[at] < _THRESHOLDS[0]:
@@ -177,10 +195,6 @@ class KeywordsValidation:
                 found.append(float(kept[at]))
                 kept = np.concatenate([kept[: max(0, at - gap)], kept[at + gap :]])
         return np.array(found)
-
-    @property
-    def _hold(self) -> int:
-        return max(1, round(self.spec.events[0].min_on * self.spec.frame_rate))
 
     @torch.no_grad()
     def _run(self, network: Network, part: _Part) -> _Heard:
