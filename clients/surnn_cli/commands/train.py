@@ -26,6 +26,9 @@ def train(
     steps: Annotated[
         int | None, typer.Option(help="Stop after so many steps. [default: the config's]", min=1)
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Folder of a trained model to begin with its weights.")
+    ] = None,
     measure: Annotated[
         bool,
         typer.Option("--measure", help="Don't train: measure the model in OUT again."),
@@ -45,4 +48,4 @@ def train(
         return
     from surnn.train import train as run
 
-    run(config, data, out, minutes=minutes, steps=steps, progress=not quiet)
+    run(config, data, out, minutes=minutes, steps=steps, start=start, progress=not quiet)

@@ -30,6 +30,7 @@ def train(
     *,
     minutes: float | None = None,
     steps: int | None = None,
+    start: Path | str | None = None,
     progress: bool = True,
 ) -> Path:
     """Run a training config and write a complete model folder.
@@ -41,6 +42,7 @@ def train(
             README.md (the model card) and PNG figures.
         minutes: instead of the config's training time.
         steps: instead of the config's number of steps.
+        start: folder of a trained model to go on from (see `surnn.train.start`).
         progress: show a progress bar on stderr.
 
     Returns `out_dir`. Raises `InvalidConfig`, `InvalidInput` or `InvalidAudio` on bad configs and
@@ -68,7 +70,8 @@ def train(
         _finish(task, network, report)
         checkpoint.save(network, out)
 
-    found = fit(task, config, progress=progress, keep=keep)
+    begin = None if start is None else Path(start)
+    found = fit(task, config, progress=progress, keep=keep, start=begin)
     report = task.validate(found.network, final=True)
     found.report = report
     _finish(task, found.network, report)

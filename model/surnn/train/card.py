@@ -83,6 +83,8 @@ def write_card(
     for part in (figures, figures.get("test", {})):
         if groups := part.get("groups"):
             lines += ["", *_groups(groups, "test streams" if part is not figures else "")]
+    if points := figures.get("test", figures).get("thresholds"):
+        lines += ["", *_points(points)]
     for title, name in images.items():
         lines += ["", f"![{title}]({name})"]
     lines += ["", "## Training", "", *_training(path, spec, figures)]
@@ -173,6 +175,17 @@ def _groups(groups: Iterable[Mapping[str, Any]], title: str = "") -> list[str]:
             name += "" if snr is None else f", {snr:g} dB"
         rows.append((name, *(_number(row.get(k)) for k in keys)))
     return _table((title or "held-out streams", *(_NAMES[k] for k in keys)), rows)
+
+
+def _points(points: object) -> list[str]:
+    """What other thresholds of events would give; of tasks that have such a table."""
+    if not isinstance(points, list):
+        return []
+    keys = list(points[0])
+    rows = [tuple(_number(p[k]) for k in keys) for p in points]
+    head = tuple(_NAMES.get(k, k) for k in keys)
+    title = "Other thresholds of the events, on the part that was measured last:"
+    return [title, "", *_table(head, rows)]
 
 
 def _training(path: Path, spec: ModelSpec, figures: Mapping[str, Any]) -> list[str]:

@@ -162,12 +162,29 @@ class KeywordsValidation:
             },
             "threshold": threshold,
             "hold_seconds": hold / spec.frame_rate,
+            "thresholds": [
+                self._at(part, heard, alarms, float(t), hold) for t in np.arange(2, 10) / 10
+            ],
             "labels": {
                 name: {"recall": float(table[i, i] / max(table[i].sum(), 1))}
                 for i, name in enumerate(spec.labels)
             },
             "groups": [{k: _plain(v) for k, v in g.items()} for g in groups],
             "confusion": table.tolist(),
+        }
+
+    def _at(
+        self, part: _Part, heard: _Heard, alarms: np.ndarray, threshold: float, hold: int
+    ) -> dict[str, float]:
+        """What another threshold would give."""
+        called = np.array([self._called(p, threshold, hold) for p in heard.words])
+        right, words = called == part.truth, part.truth != self.column
+        hours = sum(map(len, heard.empty)) / self.spec.frame_rate / 3600.0
+        return {
+            "threshold": threshold,
+            "accuracy": float(right.mean()),
+            "keyword_accuracy": float(right[words].mean()),
+            "false_per_hour": float((alarms >= threshold).sum() / hours) if hours else 0.0,
         }
 
     def _called(self, probs: Float32, threshold: float, hold: int) -> int:

@@ -24,6 +24,7 @@ from surnn.nn.cells.sugru import SuGRU
 from surnn.train.config import Optimiser, Training
 from surnn.train.losses import total_loss
 from surnn.train.resume import read_run, write_run
+from surnn.train.start import start_from
 from surnn.train.switching import prepare_switches, switch_health
 from surnn.train.task import Batch, Report, Task
 
@@ -70,17 +71,19 @@ def fit(
     progress: bool = True,
     keep: Callable[[Network, Report], None] | None = None,
     resume: Path | None = None,
+    start: Path | None = None,
 ) -> Fit:
     """Train a network for the task until the budget of time or steps is spent.
 
     `keep` is given each network that is the best so far. `resume` names a file: where it exists the
     run goes on from it, and it is written at each validation. A run that was cut off and resumed
     ends with the weights of one that was not, as long as its steps are ahead of the clock.
+    `start` is the folder of a trained model whose weights a new run begins with.
 
     Raises `SurnnError` when the loss is no longer a number, `InvalidConfig` when the file belongs
     to another run or there is no such device.
     """
-    run = _Run(task, config, Console(stderr=True, quiet=not progress), keep)
+    run = _Run(task, config, Console(stderr=True, quiet=not progress), keep, start)
     if resume is not None and resume.exists():
         run.go_on(read_run(resume, config))
     budget, history = config.budget, run.history
@@ -114,6 +117,7 @@ class _Run:
         config: Training,
         console: Console,
         keep: Callable[[Network, Report], None] | None,
+        start: Path | None = None,
     ) -> None:
         self.task, self.config, self.console, self.keep = task, config, console, keep
         self.device = _device(config.budget.device)
@@ -122,6 +126,8 @@ class _Run:
         self.network = Network(task.spec)
         if config.optimiser.orthogonal:
             _orthogonal(self.network)
+        if start is not None:
+            start_from(self.network, start)
         prepare_switches(self.network, config.switches)
         if config.budget.compiled and find_spec("numba") is not None:
             for layer in self.network.stack:
