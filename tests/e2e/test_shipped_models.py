@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import surnn
 from surnn import checkpoint
+from surnn.anomaly import Watcher
 from surnn.answers import probabilities
+from surnn.assets import demo_recording
 from surnn.engine import Engine, StreamConfig
 from surnn.nn import Output
 from surnn.runtimes.base import Runtime
@@ -21,6 +25,8 @@ from surnn.spec import ModelKind
 from surnn.types import Float32
 
 MODELS = surnn.installed()
+TRAINED = sorted(name for name in MODELS if not name.endswith("-int8"))
+"""Not those whose weights are stored in 8 bits."""
 ProbsOf = Callable[..., Float32]
 
 
@@ -49,6 +55,11 @@ def sample_stream(model: str, recording: np.ndarray, frames: int) -> Float32:
     return values
 
 
+def _frames_of(runtime: Runtime) -> int:
+    """Frames of ten minutes, or of an hour and forty of a sensor that has one a second."""
+    return max(6_000, round(600 * runtime.spec.frame_rate))
+
+
 def chunks(frames: Float32, seed: int, longest: int) -> Iterator[Float32]:
     rng, at = np.random.default_rng(seed), 0
     while at < len(frames):
@@ -72,20 +83,20 @@ def trained() -> Callable[[str, Float32], Output]:
     return run
 
 
-def test_two_models_are_shipped() -> None:
-    assert set(MODELS) == {"vad", "activity"}
+def test_these_models_are_shipped() -> None:
+    assert TRAINED == ["activity", "keywords", "machine", "vad"]
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", TRAINED)
 def test_ten_minutes_equal_the_trained_network(
     name: str,
     recording: np.ndarray,
     runtime_of: Callable[[str], Runtime],
     trained: Callable[[str, Float32], Output],
 ) -> None:
-    frames = sample_stream(name, recording, 60_000)
-    out = trained(name, frames)
     runtime = runtime_of(name)
+    frames = sample_stream(name, recording, _frames_of(runtime))
+    out = trained(name, frames)
     pool = runtime.new_pool(1)
     slot = pool.acquire()
     blocks = [runtime.run(pool, [slot], [c])[0] for c in chunks(frames, 0, 500)]
@@ -105,7 +116,7 @@ def test_ten_minutes_equal_the_trained_network(
             assert np.abs(value - out.state[key][0].numpy()).max() < 1e-4, key
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", TRAINED)
 def test_whole_equals_chunks_equals_batch(
     name: str, recording: np.ndarray, runtime_of: Callable[[str], Runtime]
 ) -> None:
@@ -130,7 +141,7 @@ def test_whole_equals_chunks_equals_batch(
             np.testing.assert_allclose(value, pool.read(whole)[key], atol=1e-5, err_msg=key)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", TRAINED)
 def test_closed_neurons_keep_their_bits(
     name: str, recording: np.ndarray, runtime_of: Callable[[str], Runtime]
 ) -> None:
@@ -227,7 +238,7 @@ def _drain(engine: Engine, session: object) -> list[surnn.ChunkResult]:
 
 
 def test_every_model_folder_is_complete() -> None:
-    for path in MODELS.values():
+    for path in (MODELS[name] for name in TRAINED):
         names = {p.name for p in path.parent.iterdir()}
         assert {"model.onnx", "model.safetensors", "spec.json", "README.md"} <= names
         card = (path.parent / "README.md").read_text()
@@ -237,3 +248,72 @@ def test_every_model_folder_is_complete() -> None:
         assert path.stat().st_size < 4_000_000
         assert OnnxRuntime(path).spec == checkpoint.load(path.parent).spec
     assert Path(MODELS["vad"]).is_file()
+
+
+def test_keywords_are_heard_in_words_of_strangers() -> None:
+    samples, rate = soundfile.read(demo_recording("keywords"), dtype="int16")
+    model = surnn.load("keywords")
+    said = [
+        "yes",
+        "seven",
+        "left",
+        "house",
+        "stop",
+        "go",
+        "on",
+        "two",
+        "no",
+        "up",
+        "right",
+        "off",
+        "down",
+    ]
+
+    def heard(threshold: float | None) -> list[str]:
+        rules = {r.label: {"on": threshold, "off": threshold / 2} for r in model.spec.events}
+        with model.stream(sample_rate=rate, thresholds=rules if threshold else None) as stream:
+            return [e.label for c in stream.feed(samples) for e in c.events]
+
+    sure, unsure = heard(None), heard(0.3)
+    assert len(sure) >= 4
+    assert len(unsure) >= 8
+    for labels in (sure, unsure):  # in the order in which they were said, and nothing else
+        rest = iter(said)
+        assert all(label in rest for label in labels), labels
+
+
+def test_keywords_keep_quiet_without_words() -> None:
+    with surnn.load("keywords").stream() as stream:
+        quiet = stream.feed(np.zeros(16_000 * 30, np.int16))
+        hiss = stream.feed((300 * noise(3, (16_000 * 30,))).astype(np.int16))
+    assert not [e for r in quiet + hiss for e in r.events]
+
+
+def test_machine_tells_when_a_pump_changes() -> None:
+    rng = np.random.default_rng(4)
+    turns = np.arange(900)[:, None] / np.array([7.0, 31.0, 60.0])
+    rows = np.sin(2 * np.pi * turns) + 0.2 * rng.standard_normal((900, 3))
+    rows[600:700, 1:] += 4.0
+    watcher = Watcher(surnn.load("machine"), 3)
+    judged = [watcher.push(part) for part in np.split(rows, 9)]
+    watcher.close()
+    found = [(e.kind, e.time) for v in judged for e in v.events if e.label == "anomaly"]
+    assert found[0][0] == "start"
+    assert 600 <= found[0][1] <= 630
+    assert not any(v.anomaly.any() for v in judged[:6])
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(TRAINED)))
+def test_weights_in_8_bits_are_as_good_as_their_card_says(name: str, recording: np.ndarray) -> None:
+    folder = MODELS[name].parent
+    figures = json.loads((folder / "int8.json").read_text())
+    assert figures["int8"]["bytes"] == MODELS[name].stat().st_size < figures["float32"]["bytes"] / 2
+    assert figures["int8"]["accuracy"] > figures["float32"]["accuracy"] - 0.005
+    whole, small = OnnxRuntime(MODELS[figures["of"]]), OnnxRuntime(MODELS[name])
+    frames = sample_stream(figures["of"], recording, 3_000)
+    probs = []
+    for runtime in (whole, small):
+        pool = runtime.new_pool(1)
+        (block,) = runtime.run(pool, [pool.acquire()], [frames])
+        probs.append(probabilities(block.logits, runtime.spec.head))
+    assert np.abs(probs[0] - probs[1]).mean() < 0.02

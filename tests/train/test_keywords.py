@@ -182,9 +182,9 @@ def test_alarms_are_counted_once_each(config: Path, material: Path) -> None:
     probs[112:120, 1] = 0.8  # within the refractory time
     probs[300:305, 2] = 0.6
     probs[400:402, 2] = 0.99  # not held for three frames
-    assert validation._alarms([probs]).tolist() == pytest.approx([0.9, 0.6])
-    assert validation._called(probs, 0.5) == 1
-    assert validation._called(probs[200:], 0.7) == 0
+    assert validation._alarms([probs], 3).tolist() == pytest.approx([0.9, 0.6])
+    assert validation._called(probs, 0.5, 3) == 1
+    assert validation._called(probs[200:], 0.7, 3) == 0
 
 
 def test_a_run_leaves_a_model_with_point_events(
@@ -196,6 +196,8 @@ def test_a_run_leaves_a_model_with_point_events(
     assert figures["main"]["hours_without_words"] == pytest.approx(20 / 3600)
     assert figures["test"]["main"]["streams"] == 3
     model = surnn.load(out)
+    assert {r.min_on for r in model.spec.events} == {figures["hold_seconds"]}
+    assert {r.on for r in model.spec.events} == {figures["threshold"]}
     assert [(r.label, r.point) for r in model.spec.events] == [("low", True), ("high", True)]
     loud = {"low": {"on": 0.0, "off": 0.0, "min_on": 0.0}}
     with model.stream(thresholds=loud) as stream:

@@ -32,13 +32,13 @@ def demo(
 ) -> None:
     """Start a server, stream a real recording through it, show what comes back."""
     from surnn import load
-    from surnn.assets import DEMO_CREDIT, demo_recording
+    from surnn.assets import demo_credit, demo_recording
     from surnn_cli.console import output
     from surnn_cli.interrupts import stop_on_interrupt
     from surnn_cli.server_process import running_server
 
-    recording = demo_recording()
     name = load(model).spec.name
+    recording = demo_recording(name)
     console = output()
     console.print("[bold]surnn demo[/bold]: a server, a client, and a real recording between them")
     began = time.perf_counter()
@@ -50,7 +50,8 @@ def demo(
             raise CommandError("interrupted", exit_code=130)
     if not summary.events:
         raise CommandError("no event was found in the recording, expected speech", exit_code=1)
-    console.print(f"\nrecording: {DEMO_CREDIT}", style="dim", markup=False, soft_wrap=True)
+    credit = demo_credit(name)
+    console.print(f"\nrecording: {credit}", style="dim", markup=False, soft_wrap=True)
     console.print("\n[bold]What to try next[/bold]")
     width = max(len(command) for command, _ in _NEXT)
     for command, what in _NEXT:

@@ -29,12 +29,23 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Folder of a trained model to begin with its weights.")
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Don't train: measure the model in OUT again."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Train a model on labelled recordings. Needs the `torch` extra."""
     if not config.is_file():
         raise CommandError(f"no file {config}, expected a training config (TOML)")
     require_torch("training")
+    if measure:
+        if data is None:
+            raise CommandError("--measure needs --data, the folder of the data sets")
+        from surnn.train.measure import measure as again
+
+        again(config, data, out)
+        return
     from surnn.train import train as run
 
     run(config, data, out, minutes=minutes, steps=steps, start=start, progress=not quiet)

@@ -18,6 +18,7 @@ from surnn.nn import Network
 from surnn.train.config import Config, read_config
 from surnn.train.loop import Fit, fit
 from surnn.train.task import Report, Task
+from surnn.train.tasks import make_task
 
 __all__ = ["train"]
 
@@ -62,7 +63,7 @@ def train(
         raise InvalidConfig(f"{path}: no data folder: give one, or set `data` in the config")
     # A folder named in the config is looked for beside it.
     root = Path(root) if data_root is not None else path.parent / root
-    task = _task(config, root)
+    task = make_task(config, root)
     out.mkdir(parents=True, exist_ok=True)
 
     def keep(network: Network, report: Report) -> None:
@@ -111,6 +112,7 @@ def _publish(
     from surnn.export import export
     from surnn.model import load
     from surnn.train.card import write_card
+    from surnn.train.measure import speed
     from surnn.train.plots import write_plots
     from surnn.train.report import write_report
 
@@ -122,34 +124,11 @@ def _publish(
         part = Part.TEST if record.names(Part.TEST) else Part.VALID
         evaluation = listen(load(out), root, part=part, record=record)
         figures[part.value] = evaluation.figures
+    figures["speed"] = speed(load(out))
     (out / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     images = write_plots(found, out)
     write_card(path, config, found.network.spec, figures, images, out)
     write_report(path, config, found, figures, evaluation, record, out)
-
-
-def _task(config: Config, root: Path) -> Task:
-    if not root.is_dir():
-        raise InvalidConfig(f"data folder {root} is not a folder")
-    if config.task == "voice":
-        from surnn.train.voice import VoiceTask
-
-        return VoiceTask(config, root)
-    if config.task in ("audio", "sensor"):
-        from surnn.train.frames import FramesTask
-
-        return FramesTask(config, root)
-    if config.task == "machine":
-        from surnn.train.machine import MachineTask
-
-        return MachineTask(config, root)
-    if config.task == "keywords":
-        from surnn.train.keywords import KeywordsTask
-
-        return KeywordsTask(config, root)
-    from surnn.train.sensor import SensorTask
-
-    return SensorTask(config, root)
 
 
 def _finish(task: Task, network: Network, report: Report) -> None:

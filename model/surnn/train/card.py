@@ -33,6 +33,30 @@ _NAMES = {
     "open_rate_speech": "open rate in speech",
     "open_rate_nonspeech": "open rate elsewhere",
     "open_rate_digital_silence": "open rate in digital silence",
+    "keyword_accuracy": "accuracy on words of the list",
+    "closed_set_accuracy": "accuracy with some word always named",
+    "hours_without_words": "hours without words",
+    "hours": "hours",
+    "false": "false events",
+    "false_per_hour": "false events per hour",
+    "far_percent": "false alarms (% of rows)",
+    "mar_percent": "missed (% of rows)",
+    "changepoints": "changepoints",
+    "changepoints_met": "met within 60 rows",
+    "delay_rows_median": "median delay (rows)",
+    "nab": "NAB score",
+    "windows": "windows",
+    "windows_found": "windows found",
+    "false_alarms": "false alarms",
+}
+
+_HELD = {
+    "voice": "Held-out speakers of the first validation set in held-out noise and music at 0 to "
+    "20 dB, frame by frame",
+    "keywords": "Words of held-out speakers, each in a stream of its own, and streams without "
+    "words. The threshold was chosen on the validation part; the test part was measured at it",
+    "machine": "Series kept apart. Thresholds were chosen on the validation part; the test part "
+    "was measured at them",
 }
 
 
@@ -59,8 +83,11 @@ def write_card(
     if held_out := figures.get("held_out"):
         lines += [*_beside_others(held_out), "", "### While training", ""]
     lines += _headline(config, figures)
-    if groups := figures.get("groups"):
-        lines += ["", *_groups(groups)]
+    for part in (figures, figures.get("test", {})):
+        if groups := part.get("groups"):
+            lines += ["", *_groups(groups, "test streams" if part is not figures else "")]
+    if points := figures.get("test", figures).get("thresholds"):
+        lines += ["", *_points(points)]
     for title, name in images.items():
         lines += ["", f"![{title}]({name})"]
     lines += ["", "## Training", "", *_training(path, spec, figures)]
@@ -82,10 +109,12 @@ def _about(spec: ModelSpec) -> list[str]:
     wait = 1000.0 * spec.lookahead / spec.frame_rate
     if spec.encoder is not None:
         how += f"; encoder over {spec.encoder.frames} frames, {spec.encoder.width} wide"
+    same = {(r.on, r.off, r.min_on, r.min_off) for r in spec.events}
+    alike = len(same) == 1 and len(spec.events) > 5
     rules = [
-        f"{r.label}: starts at {r.on:g} held for {r.min_on:g} s, ends below {r.off:g} for "
-        f"{r.min_off:g} s"
-        for r in spec.events
+        f"{'each label' if alike else r.label}: starts at {r.on:g} held for {r.min_on:g} s, "
+        f"ends below {r.off:g} for {r.min_off:g} s"
+        for r in (spec.events[:1] if alike else spec.events)
     ]
     lines = [
         f"- **Input:** {rate}, one frame every {1000.0 / spec.frame_rate:g} ms; {how}.",
@@ -93,6 +122,12 @@ def _about(spec: ModelSpec) -> list[str]:
         f"answered {wait:g} ms later; frame threshold {spec.threshold:g}.",
     ]
     lines += [f"- **Events:** {'; '.join(rules)}."] if rules else []
+    if spec.anomaly is not None:
+        rule = spec.anomaly
+        lines.append(
+            f"- **Anomalies** (`surnn.anomaly.Watcher`): after {rule.warm_up} rows of a machine "
+            f"that is well, scores of at least {rule.on:g} for {rule.hold} rows."
+        )
     lines.append(f"- **Licence of the weights:** {spec.licence or 'not stated'}.")
     return lines
 
@@ -114,18 +149,22 @@ def _layers(spec: ModelSpec) -> list[str]:
 
 
 def _headline(config: Config, figures: Mapping[str, Any]) -> list[str]:
-    held = (
-        "Speakers of the first validation set in validation noise and music at 0 to 20 dB"
-        if config.task == "voice"
-        else "Held-out subjects"
-    )
-    main = figures.get("main", {})
-    rows = [(_NAMES.get(k, k.replace("_", " ")), _number(v)) for k, v in main.items()]
-    return [
-        f"{held}, frame by frame; `metrics.json` holds all figures.",
-        "",
-        *_table(("measure", "value"), rows),
-    ]
+    held = _HELD.get(config.task, "Held-out subjects, frame by frame")
+    main, test = figures.get("main", {}), figures.get("test", {}).get("main", {})
+    names = [(_NAMES.get(k, k.replace("_", " ")), k) for k in main]
+    head: tuple[str, ...] = ("measure", "value")
+    rows: list[tuple[str, ...]] = [(name, _number(main[k])) for name, k in names]
+    if test:
+        head = ("measure", "validation", "test")
+        rows = [(name, _number(main[k]), _number(test.get(k))) for name, k in names]
+    lines = [f"{held}; `metrics.json` holds all figures.", "", *_table(head, rows)]
+    if speed := figures.get("speed"):
+        lines += [
+            "",
+            f"One stream runs {speed['realtime_factor']:,.0f} times as fast as real time on one "
+            f"core ({speed['runtime']} runtime, chunks of 10 frames).",
+        ]
+    return lines
 
 
 _TABLES = {
@@ -174,7 +213,7 @@ def _compared(figures: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _groups(groups: Iterable[Mapping[str, Any]]) -> list[str]:
+def _groups(groups: Iterable[Mapping[str, Any]], title: str = "") -> list[str]:
     groups = list(groups)
     keys = [k for k in _NAMES if any(k in row for row in groups)]
     rows = []
@@ -184,7 +223,18 @@ def _groups(groups: Iterable[Mapping[str, Any]]) -> list[str]:
             snr = row["snr_db"]
             name += "" if snr is None else f", {snr:g} dB"
         rows.append((name, *(_number(row.get(k)) for k in keys)))
-    return _table(("held-out streams", *(_NAMES[k] for k in keys)), rows)
+    return _table((title or "held-out streams", *(_NAMES[k] for k in keys)), rows)
+
+
+def _points(points: object) -> list[str]:
+    """What other thresholds of events would give; of tasks that have such a table."""
+    if not isinstance(points, list):
+        return []
+    keys = list(points[0])
+    rows = [tuple(_number(p[k]) for k in keys) for p in points]
+    head = tuple(_NAMES.get(k, k) for k in keys)
+    title = "Other thresholds of the events, on the part that was measured last:"
+    return [title, "", *_table(head, rows)]
 
 
 def _training(path: Path, spec: ModelSpec, figures: Mapping[str, Any]) -> list[str]:
@@ -243,7 +293,8 @@ def rewrite_card(config_path: Path | str, out: Path | str) -> Path:
         figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UnknownModel(f"{folder} holds no {Path(error.filename).name}") from None
-    if config.audio is not None:
-        figures["data"] = [item.described() for item in config.audio.sets]
+    for table in (config.audio, config.keywords):
+        if table is not None:
+            figures["data"] = [item.described() for item in table.sets]
     images = {title: name for title, name in FIGURES.items() if (folder / name).is_file()}
     return write_card(path, config, spec, figures, images, folder)

@@ -93,10 +93,10 @@ class KeywordsTask:
         return self.validation.report(network, final=final)
 
     def finished_spec(self, network: Network, report: Report) -> ModelSpec:
-        """The threshold at which validation material gave few enough false alarms."""
-        on = report.threshold
+        """The rule at which validation material gave few enough false alarms."""
+        on, hold = report.threshold, report.figures["hold_seconds"]
         rules = tuple(
-            rule.model_copy(update={"on": on, "off": round(0.5 * on, 3)})
+            rule.model_copy(update={"on": on, "off": round(0.5 * on, 3), "min_on": hold})
             for rule in self.spec.events
         )
         return network.spec.model_copy(update={"threshold": on, "events": rules})

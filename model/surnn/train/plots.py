@@ -50,7 +50,7 @@ def write_plots(found: Fit, out: Path) -> dict[str, str]:
     report = found.report
     images: dict[str, str] = {}
     with mpl.rc_context(STYLE):
-        drawn = {"Learning curve": learning(found.history)}
+        drawn = {"Learning curve": learning(found.history)} if found.history.steps else {}
         if report.curves:
             drawn["ROC"] = roc_curves(report)
         if report.example is not None:

@@ -33,6 +33,8 @@ class Clip:
     word: str = ""
     """What is spoken, where the set says so."""
     speaker: str = ""
+    folder: str = ""
+    """The set it is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ def read_set(root: Path, item: DataSet, rate: int) -> list[Clip]:
         if item.kind not in ("speech", "words") or speech:
             word = "" if item.word is None else _word(folder, row, item)
             who = row.get("speaker", "")
-            clips.append(Clip(np.ascontiguousarray(piece), tuple(speech), row["file"], word, who))
+            wave = np.ascontiguousarray(piece)
+            clips.append(Clip(wave, tuple(speech), row["file"], word, who, item.folder))
     if not clips:
         raise InvalidInput(f"{folder}: no clip holds speech")
     return clips
