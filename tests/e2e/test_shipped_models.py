@@ -59,7 +59,7 @@ def chunks(frames: Float32, seed: int, longest: int) -> Iterator[Float32]:
 
 @pytest.fixture(scope="module")
 def trained() -> Callable[[str, Float32], Output]:
-    """What the trained network gives for frames [T, S], in float64; computed once for each model."""
+    """What the trained network gives for frames [T, S] in float64; computed once for a model."""
     known: dict[str, Output] = {}
 
     def run(name: str, frames: Float32) -> Output:
