@@ -23,6 +23,7 @@ from surnn_cli.commands import (
     stream,
     tasks,
     train,
+    verify,
 )
 from surnn_cli.errors import ErrorGroup
 
@@ -66,6 +67,7 @@ app.command("serve", cls=serve.ServeCommand, rich_help_panel=_USE)(serve.serve)
 app.command("key", rich_help_panel=_USE)(key.key)
 app.command("models", rich_help_panel=_MODELS)(models.models)
 app.command("info", rich_help_panel=_MODELS)(info.info)
+app.command("verify", rich_help_panel=_MODELS)(verify.verify)
 app.command("eval", rich_help_panel=_MODELS)(evaluate.evaluate)
 app.command("new", rich_help_panel=_MAKE)(new.new)
 app.command("train", rich_help_panel=_MAKE)(train.train)

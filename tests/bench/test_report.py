@@ -116,6 +116,16 @@ def test_every_goal_copes_with_missing_results() -> None:
     assert text.count("not measured") == len(GOALS)
 
 
+def test_growth_leaves_overloaded_servers_out() -> None:
+    growth = next(goal for goal in GOALS if "in time over 100" in goal.name)
+    rows = server_rows()
+    assert growth.value({"server": {"rows": rows}}) == 540.0 / 510.0
+    overloaded = rows[-1] | {"streams": 2000, "late": rows[-1]["late"] | {"share": 0.9}}
+    assert growth.value({"server": {"rows": [*rows, overloaded]}}) == 540.0 / 510.0
+    with pytest.raises(LookupError, match="fewer than two rows"):
+        growth.value({"server": {"rows": [*rows[:2], overloaded]}})
+
+
 def test_verdicts() -> None:
     more = next(goal for goal in GOALS if not goal.at_most)
     less = next(goal for goal in GOALS if goal.at_most)

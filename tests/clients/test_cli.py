@@ -101,6 +101,10 @@ def test_info_as_json(surnn: Run, tiny_model: Path) -> None:
     assert record["state_bytes"] == 1016
     assert [state["name"] for state in record["state"]] == ["t", "context", "h0", "h1"]
     assert record["metrics"]["test set"]["accuracy"] == 0.75
+    assert record["runtime"]["name"] == "native"
+    path = record["runtime"]["instructions"]
+    assert path in ("avx512", "avx2", "neon", "generic")
+    assert f"native, kernels for {path}" in surnn("info", tiny_model).stdout
 
 
 def test_unknown_models_are_one_line(surnn: Run) -> None:

@@ -23,7 +23,9 @@ def info(
     from surnn_cli.cards import state_bytes
     from surnn_cli.console import output
 
-    spec = load(model).spec
+    loaded = load(model)
+    spec = loaded.spec
+    path = _path(loaded.runtime.name)
     console = output()
     if json:
         import orjson
@@ -31,6 +33,7 @@ def info(
         record = spec.model_dump(mode="json") | {
             "state": [state.model_dump(mode="json") for state in spec.states],
             "state_bytes": state_bytes(spec),
+            "runtime": {"name": loaded.runtime.name, "instructions": path},
         }
         console.out(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode(), highlight=False)
         return
@@ -44,8 +47,18 @@ def info(
     table.add_column()
     for name, value in _rows(spec):
         table.add_row(name, value)
+    table.add_row("runs on", loaded.runtime.name + (f", kernels for {path}" if path else ""))
     console.print()
     console.print(table)
+
+
+def _path(runtime: str) -> str | None:
+    """What the native runtime's kernels are compiled for here."""
+    if runtime != "native":
+        return None
+    from surnn.kernels.cache import instruction_set
+
+    return instruction_set()
 
 
 def _rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
