@@ -107,6 +107,15 @@ def test_hybrids_of_every_cell_run(small_run: Make) -> None:
     assert [layer.cell for layer in record.layers] == [cell.value for cell in Cell]
 
 
+def test_mixed_precision_learns_nearly_the_same(small_run: Make) -> None:
+    full, mixed = (
+        run_task("adding", small_run(changes={"budget.precision": precision})).score.test
+        for precision in ("float32", "bfloat16")
+    )
+    assert mixed != full
+    assert mixed == pytest.approx(full, rel=0.05)
+
+
 def test_soft_switches_are_not_published(tmp_path: Path, small_run: Make) -> None:
     with pytest.raises(InvalidConfig, match="soft switches cannot be served"):
         run_task("adding", small_run(model_out=tmp_path, changes={"switches.soft": True}))

@@ -133,7 +133,7 @@ class SequentialMnist(Benchmark[MnistConfig]):
 
 
 def fast() -> MnistConfig:
-    """One core, about a quarter of an hour: 8 times through the training images.
+    """One core, about 20 minutes: 4 to 5 times through the training images.
 
     The clock stays as drawn: that costs hardly any accuracy and saves the candidates of closed
     neurons, which only a learning switch needs. Every image is a stream of its own, which begins at
@@ -145,7 +145,7 @@ def fast() -> MnistConfig:
         length=784,
         valid_sequences=2000,
         test_sequences=10_000,
-        budget=Budget(minutes=240, steps=7000, batch=64, validate_steps=1000, random_start=False),
+        budget=Budget(minutes=240, steps=4000, batch=64, validate_steps=500, random_start=False),
         optimiser=Optimiser(lr=4e-3, average=0.998, weight_decay=1e-4, orthogonal=True),
         switches=SwitchTraining(frozen=True),
         loss=LossConfig(open_weight=0.0),
@@ -153,11 +153,21 @@ def fast() -> MnistConfig:
 
 
 def paper() -> MnistConfig:
-    """A GPU, 100 times through the training images, learning clocks."""
+    """A GPU, 100 times through the training images, in mixed precision.
+
+    The clocks stay as drawn here too: only then does cuDNN's GRU train them.
+    """
     config = fast()
     layer = config.layers[0].model_copy(update={"hidden": 256})
     budget = config.budget.model_copy(
-        update={"minutes": 600.0, "steps": 43_000, "batch": 128, "device": "cuda"}
+        update={
+            "minutes": 600.0,
+            "steps": 43_000,
+            "validate_steps": 1000,
+            "batch": 128,
+            "device": "cuda",
+            "precision": "bfloat16",
+        }
     )
     return config.model_copy(
         update={
@@ -165,7 +175,6 @@ def paper() -> MnistConfig:
             "valid_sequences": 5000,
             "budget": budget,
             "optimiser": config.optimiser.model_copy(update={"lr": 1e-3, "average": 0.999}),
-            "switches": SwitchTraining(),
         }
     )
 
