@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from surnn.errors import MissingDependency
+from surnn.runtimes.ort import ort
 from surnn.types import Float32
 
 __all__ = ["LayerWeights", "onnx_gru", "random_weights", "silero_vad", "torch_gru", "webrtc_vad"]

@@ -16,12 +16,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from pydantic import ValidationError
 
 from surnn.errors import CorruptModel, InvalidShape
 from surnn.runtimes.base import FrameBlock
 from surnn.runtimes.onnxfile import check_onnx
+from surnn.runtimes.ort import ort
 from surnn.spec import ModelSpec
 from surnn.state import Pool, Slot, StatePool
 from surnn.types import Float32
