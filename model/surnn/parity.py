@@ -63,7 +63,8 @@ def compare(
         found.probs = max(found.probs, float(np.abs(one - other).max()))
         found.gates += int((blocks[0].opened != blocks[1].opened).any(axis=1).sum())
         for name, value in states[0].items():
-            apart = np.abs(value.astype(np.float64) - states[1][name])
+            other_value = states[1][name].astype(np.float64)
+            apart = np.abs(value.astype(np.float64) - other_value)
             found.state = max(found.state, float(apart.max(initial=0.0)))
     return found
 

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from surnn import load
-from surnn.parity import compare, frames_of
 from surnn.errors import InvalidConfig
 from surnn.model import locate
+from surnn.parity import compare, frames_of
 from surnn.runtimes.native import NativeRuntime
 from surnn.runtimes.onnx import OnnxRuntime
 
