@@ -184,16 +184,17 @@ def _beside_others(figures: Mapping[str, Any]) -> list[str]:
     rows = [(f"{name} {one['version']}", *_compared(one["all"])) for name, one in detectors.items()]
     heads = ("AUC", "accuracy", "F1", "false events an hour", "onset (ms)", "open rate")
     lines = [
-        f"{figures['data']['recordings']} recordings that nothing was chosen by, all detectors by "
-        f"the same code; thresholds of the others {figures['thresholds_of_peers']}. Onset: median "
+        f"{figures['data']['recordings']} held-out recordings (`surnn.train.held_out`), all "
+        f"detectors by the same code; thresholds of the others {figures['thresholds_of_peers']}. Onset: median "
         "time from the start of speech until its event is sent.",
         "",
         *_table(("all", *heads), rows),
     ]
-    for column, values in next(iter(detectors.values()))["by"].items():
+    by = next(iter(detectors.values()))["by"]
+    for column in sorted(by, key=lambda name: [*_TABLES, name].index(name)):
         rows = [
             (value if i == 0 else "", name, *_compared(one["by"][column][value]))
-            for value in values
+            for value in by[column]
             for i, (name, one) in enumerate(detectors.items())
         ]
         title = _TABLES.get(column, f"By {column.replace('_', ' ')}")
