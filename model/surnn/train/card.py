@@ -146,8 +146,8 @@ def _beside_others(figures: Mapping[str, Any]) -> list[str]:
     heads = ("AUC", "accuracy", "F1", "false events an hour", "onset (ms)", "open rate")
     lines = [
         f"{figures['data']['recordings']} held-out recordings (`surnn.train.held_out`), all "
-        f"detectors by the same code; thresholds of the others {figures['thresholds_of_peers']}. Onset: median "
-        "time from the start of speech until its event is sent.",
+        f"detectors by the same code; thresholds of the others {figures['thresholds_of_peers']}. "
+        "Onset: median time from the start of speech until its event is sent.",
         "",
         *_table(("all", *heads), rows),
     ]
