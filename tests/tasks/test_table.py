@@ -9,6 +9,7 @@ import pytest
 
 from surnn.errors import InvalidConfig
 from surnn.tasks.records import Layer, Recall, Record, Score, write_record
+from surnn.tasks.registry import TASKS
 from surnn.tasks.table import render, write_table
 
 Make = Callable[..., Record]
@@ -68,6 +69,14 @@ def test_the_best_comes_first_and_commands_are_numbered_alike(record: Make) -> N
     assert page.index("1. `run lru`") < page.index("2. `run gru`")
     assert "- Line 2: of gru" in page
     assert cells(page, "gru 8")[6] == "-", "no switches to be dead"
+
+
+def test_tasks_without_a_run_are_named(record: Make) -> None:
+    page = render([record(task="adding"), record(task="listops", group="ablation")])
+    (line,) = [line for line in page.splitlines() if line.startswith("**No run")]
+    assert "listops" in line
+    assert "adding" not in line
+    assert "No run" not in render([record(task=name) for name in TASKS])
 
 
 def test_groups_and_tasks_have_their_sections(record: Make) -> None:

@@ -70,6 +70,9 @@ def render(records: Sequence[Record], images: Mapping[str, str] = MappingProxyTy
         "MNIST's four IDX files in `mnist` and, in `kws_fsdd`, the Free Spoken Digit Dataset as "
         "`surnn.tasks.spoken_digits` describes it. All else is generated.",
     ]
+    run = {record.task for record in records if record.group in ("main", "memory")}
+    if missing := [name for name in TASKS if name not in run]:
+        parts.append(f"**No run at full size is recorded of {', '.join(missing)}.**")
     order = sorted(records, key=lambda r: (_group_rank(r.group), r.task, r.length, r.parameters))
     for group, members in groupby(order, key=lambda r: r.group):
         parts.append(f"## {_GROUPS.get(group, group)}")
