@@ -63,7 +63,7 @@ def compare(
         found.probs = max(found.probs, float(np.abs(one - other).max()))
         found.gates += int((blocks[0].opened != blocks[1].opened).any(axis=1).sum())
         for name, value in states[0].items():
-            apart = np.abs(value.astype(np.float64) - states[1][name])
+            apart = np.abs(np.subtract(value, states[1][name], dtype=np.float64))
             found.state = max(found.state, float(apart.max(initial=0.0)))
     return found
 
