@@ -40,9 +40,18 @@ def test_the_streaming_program_hears_the_recording(
 def test_the_embedded_program_hears_the_recording(
     recording: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = program("surnn.load").replace("48_000", "16_000")
+    code = program("microphone()").replace("48_000", "16_000")
     exec(compile(code, str(README), "exec"), {"microphone": lambda: np.array_split(recording, 50)})
     assert "speech start" in capsys.readouterr().out
+
+
+def test_the_watcher_of_a_machine_sees_it_break(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1000, 8))
+    rows[800:] += 10.0
+    code = program("Watcher")
+    exec(compile(code, str(README), "exec"), {"telemetry": lambda: np.array_split(rows, 20)})
+    assert "anomaly start" in capsys.readouterr().out
 
 
 def test_links_lead_somewhere() -> None:
