@@ -270,8 +270,10 @@ def test_keywords_are_heard_in_words_of_strangers() -> None:
     ]
 
     def heard(threshold: float | None) -> list[str]:
-        rules = {r.label: {"on": threshold, "off": threshold / 2} for r in model.spec.events}
-        with model.stream(sample_rate=rate, thresholds=rules if threshold else None) as stream:
+        rules = None
+        if threshold is not None:
+            rules = {r.label: {"on": threshold, "off": threshold / 2} for r in model.spec.events}
+        with model.stream(sample_rate=rate, thresholds=rules) as stream:
             return [e.label for c in stream.feed(samples) for e in c.events]
 
     sure, unsure = heard(None), heard(0.3)

@@ -41,7 +41,14 @@ def test_differences_are_found() -> None:
 
     def late(capacity: int) -> object:
         pool = pool_of(capacity)
-        pool.arrays["t"][:] = 7  # a clock that is ahead
+        acquire = pool.acquire
+
+        def ahead() -> object:
+            slot = acquire()
+            pool.arrays["t"][:] = 7  # a clock that is ahead
+            return slot
+
+        pool.acquire = ahead  # type: ignore[method-assign,assignment]
         return pool
 
     shifted.new_pool = late  # type: ignore[assignment]
