@@ -49,7 +49,7 @@ __all__ = [
 class Data:
     """Samples as they arrived. Not frozen, because there are so many."""
 
-    payload: memoryview
+    payload: bytes | memoryview
     arrived: float
     """`time.perf_counter()` at arrival."""
 

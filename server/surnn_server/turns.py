@@ -158,7 +158,7 @@ class Turns:
             if line.take(item):
                 session.push(payload)
                 _note_arrival(line, session, item.arrived, len(payload))
-        elif line.take(item, Data(payload[step:], item.arrived)):
+        elif line.take(item, Data(memoryview(payload)[step:], item.arrived)):
             # Decoding and resampling a long message takes time that other sessions wait for.
             session.push(payload[:step])
             _note_arrival(line, session, item.arrived, step)
