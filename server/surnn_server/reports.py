@@ -152,14 +152,17 @@ class Reporter:
             queue_ms = max([item.queue_ms for item in items])
             batch = max([item.batch for item in items])
         frames, first, labels = len(result.probs), result.first_frame, self._labels
+        compute_ms = result.compute_ms
         sparsity = replies.sparsity(rates, sum(result.updates), self._neurons * result.computed)
         if self._report is Report.FRAME:
             columns = np.ascontiguousarray(result.probs.T)
             by_label: Reply = dict(zip(labels, columns, strict=True))
             sparsity["frames"] = list(np.ascontiguousarray(result.open_rates.T))
         else:
-            summary = zip(labels, result.mean_probs, result.peak_probs, strict=True)
-            by_label = {label: {"mean": mean, "max": peak} for label, mean, peak in summary}
+            means, peaks = result.summary or (result.mean_probs, result.peak_probs)
+            by_label = {
+                label: {"mean": means[i], "max": peaks[i]} for i, label in enumerate(labels)
+            }
         return {
             "type": "chunk",
             "seq": 0,
@@ -172,10 +175,10 @@ class Reporter:
             "probs": by_label,
             "sparsity": sparsity,
             "cost": {
-                "compute_ms": round(result.compute_ms, 4),
+                "compute_ms": round(compute_ms, 4),
                 "queue_ms": round(queue_ms, 4),
                 "batch": batch,
-                "realtime_factor": _realtime_factor(result.end - result.start, result.compute_ms),
+                "realtime_factor": _realtime_factor(result.end - result.start, compute_ms),
             },
         }
 

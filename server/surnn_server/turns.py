@@ -74,9 +74,7 @@ class Turns:
         return queue_s
 
     def save(self, line: Line, outputs: list[Output]) -> None:
-        """After a round: save the session, if that is due."""
-        if not (line.saving or line.suspending):
-            return
+        """After a round: save the session, which is due."""
         try:
             if self.checkpoints.visit(line, outputs):
                 self.release(line)
