@@ -19,7 +19,8 @@ _COMMANDS = {
     "features": "surnn bench features --output docs/data/features.json",
     "stream": "surnn bench stream --output docs/data/stream.json",
     "server": "surnn bench server --output docs/data/server.json",
-    "capacity": ("surnn bench capacity --p99-ms 50 --seconds 60 --output docs/data/capacity.json"),
+    "capacity": "surnn bench capacity --p99-ms 50 --seconds 60 --output docs/data/capacity.json",
+    "processes": "surnn bench processes --output docs/data/processes.json",
 }
 _ABOUT = {
     "kernel": """## One recurrent layer
@@ -43,7 +44,12 @@ process. Latency is from the moment at which a chunk's audio ends to the arrival
     "capacity": """## Capacity
 
 The largest number of streams that was found to keep the bound: short runs while searching, one long
-run to confirm.""",
+run to confirm. The server has one core, the streams come from another.""",
+    "processes": """## One process or several
+
+The same search with the server free on all cores: one process, whose kernels leave the interpreter
+to other threads while they compute, against `surnn serve --workers`. The streams come from the same
+cores, so on two cores both are held back; what counts is which holds more.""",
 }
 
 
