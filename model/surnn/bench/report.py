@@ -29,7 +29,8 @@ Time of one step of the whole batch, in CPU time; medians of turns in alternatio
 kernels, ONNX Runtime's GRU node and torch.nn.GRU run the same weights on the same inputs. One
 session takes chunks of 100 frames, batches take chunks of 10 with every session at its own frame
 number. *Of roof*: the least time in which the weights that are needed could be read (or multiplied
-with) on this machine, as a share of the time taken. *Error*: against float64.""",
+with) on this machine, as a share of the time taken; in whichever order needs less, all sessions
+frame by frame or one session after the other. *Error*: against float64.""",
     "features": """## Front end
 
 Log-mel energies, 40 bands, a frame every 10 ms: CPU time per second of audio and session.""",
