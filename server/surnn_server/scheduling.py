@@ -51,7 +51,8 @@ class RunQueue(Generic[T]):
 
     def take(self, most: int) -> tuple[list[T], float]:
         """The items whose turn it is, and since when the first of them waits."""
-        heap, items, first = self._heap, [], math.inf
+        heap, first = self._heap, math.inf
+        items: list[T] = []
         while heap and len(items) < most:
             _, _, since, item = heapq.heappop(heap)
             items.append(item)
