@@ -294,7 +294,7 @@ def _certificate(folder):
     )
 
 
-def test_streams_and_requests_go_over_tls(run_server, tmp_path, call):
+def test_streams_and_requests_go_over_tls(run_server, tmp_path, call, monkeypatch):
     _certificate(tmp_path)
     with run_server(
         ssl_certfile=str(tmp_path / "cert.pem"),
@@ -308,6 +308,13 @@ def test_streams_and_requests_go_over_tls(run_server, tmp_path, call):
         assert _hear(call, server, ssl=trusted).code == 1000
         with pytest.raises(ConnectionFailed), connect(url, model="fake"):
             pass
+        with pytest.raises(ConnectionFailed), Client(url) as client:
+            client.models()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        with connect(url, model="fake") as stream:
+            assert stream.end().seconds == 0
+        with Client(url) as client:
+            assert len(client.models()) == 2
 
 
 def test_certificates_that_cannot_be_used_are_named(tmp_path):
