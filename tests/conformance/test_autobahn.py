@@ -97,9 +97,7 @@ def servers() -> Iterator[dict[str, str]]:
     try:
         while not all(server.started for _, server, _ in running):
             time.sleep(0.01)
-        ports = {
-            way: server.servers[0].sockets[0].getsockname()[1] for way, server, _ in running
-        }
+        ports = {way: server.servers[0].sockets[0].getsockname()[1] for way, server, _ in running}
         yield {way: f"ws://127.0.0.1:{port}" for way, port in ports.items()}
     finally:
         for _, server, thread in running:
