@@ -179,7 +179,8 @@ class Connection:
         elif self._suspension is None:
             self._suspension = Failed(code, message)
             self._session.suspend()
-            self._deadlines.suspending(lambda: self._fail(code, message))
+            self._deadlines.suspending(lambda: self._fail(code, message, retry_after))
+            self._retry_after = retry_after
 
     @property
     def key(self) -> str:
@@ -294,7 +295,7 @@ class Connection:
             session.outbox.pop()
             assert self._suspension is not None, "the worker suspends what it was asked to"
             self._token = last.checkpoint
-            self._fail(self._suspension.code, self._suspension.message)
+            self._fail(self._suspension.code, self._suspension.message, self._retry_after)
         elif isinstance(last, Ended):
             self._expect_progress()
         elif len(session.outbox) > self._settings.max_unsent_results:
