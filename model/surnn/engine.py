@@ -287,6 +287,6 @@ class Engine:
             return None
         frames = take_frames([session.ingest], max_frames)
         began = time.perf_counter()
-        (block,) = self.runtime.run(self.pool, [slot], frames)
+        block = self.runtime.run(self.pool, [slot], frames)[0]
         compute_ms = (time.perf_counter() - began) * 1000.0
         return session.absorb(answer_one(session, block), compute_ms)

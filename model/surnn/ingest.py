@@ -316,10 +316,12 @@ class Ingest:
 def take_frames(ingests: Sequence[Ingest], max_frames: int) -> Sequence[Float32]:
     """What `Ingest.take` gives for each, bit for bit; plain streams are decoded together."""
     size = ingests[0].spec.frame_size
+    if len(ingests) == 1:
+        (ingest,) = ingests
+        data = ingest.take_bytes(max_frames)
+        return [ingest.take(max_frames) if data is None else _decode_pcm(data).reshape(-1, size)]
     taken = [ingest.take_bytes(max_frames) for ingest in ingests]
     plain = [data for data in taken if data is not None]
-    if len(ingests) == 1 and plain:
-        return [_decode_pcm(plain[0]).reshape(-1, size)]
     ends = [0, *accumulate([len(data) // (2 * size) for data in plain])]
     joined = JoinedFrames(_decode_pcm(b"".join(plain)).reshape(-1, size), ends)
     if len(plain) == len(ingests):

@@ -18,9 +18,9 @@ from surnn.types import Float32
 __all__ = ["FrameBlock", "Runtime"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class FrameBlock:
-    """What one session's frames gave."""
+    """What one session's frames gave. Not frozen, because there are so many."""
 
     logits: Float32
     """[T, C]"""

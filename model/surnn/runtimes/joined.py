@@ -6,7 +6,7 @@ To whoever does not look closer these are sequences with one item for each sessi
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar, overload
 
 from surnn.runtimes.base import FrameBlock
@@ -25,6 +25,9 @@ class _Joined(Sequence[T]):
 
     def __len__(self) -> int:
         return len(self.ends) - 1
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._item, self.ends[:-1], self.ends[1:])
 
     @overload
     def __getitem__(self, index: int) -> T: ...
