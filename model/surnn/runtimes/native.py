@@ -137,8 +137,8 @@ class NativeRuntime:
         if len(slots) == 1:
             only = frames[0]
             self._check(only)
-            blocks = self._run(pool, rows, np.ascontiguousarray(only), [0, len(only)])
-            return [FrameBlock(blocks.logits, blocks.opened)]
+            alone = self._run(pool, rows, np.ascontiguousarray(only), [0, len(only)])
+            return [FrameBlock(alone.logits, alone.opened)]
         joined = frames if isinstance(frames, JoinedFrames) else self._join(frames)
         self._check(joined.joined)
         if len(joined.joined) <= _FRAMES:
