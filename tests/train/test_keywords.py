@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 import surnn
+from surnn.errors import InvalidConfig
 from surnn.segments import Segment
 from surnn.train import train
 from surnn.train.config import DataSet, read_config
@@ -143,20 +144,62 @@ def test_speakers_are_shared_out_and_words_renamed(material: Path) -> None:
     assert {w for w, _ in clips(0, 1, other="noise")} == {"low", "high", "noise"}
 
 
-def test_a_word_counts_when_it_is_known(config: Path, material: Path) -> None:
+def test_a_word_counts_once_it_is_over(config: Path, material: Path) -> None:
     task = KeywordsTask(read_config(config), material)
     word = Segment(1.0, 1.5, "high")
     planted = Planted(np.zeros(3 * RATE, np.float32), [word], [word])
     targets, weights, quiet = word_targets(planted, task.spec, task.words, "none")
     held = np.flatnonzero(targets[:, 2])
-    assert (held[0], held[-1]) == (140, 174)  # from 0.1 s before its end until 0.25 s behind it
+    assert (held[0], held[-1]) == (160, 189)  # from 0.1 s behind its end until 0.4 s behind it
     assert targets.sum(axis=1).tolist() == [1.0] * 300
-    assert weights[:100].all()
-    assert not weights[100:140].any()  # sounding, but nobody could know what
-    assert weights[140:175].all()
-    assert not weights[175:180].any()
+    assert weights[:145].all()  # while it sounds nothing is to be said
+    assert not weights[145:160].any()
+    assert weights[160:190].all()
+    assert not weights[190:195].any()
+    assert weights[195:].all()
     assert quiet[:100].all()
-    assert not quiet[100:175].any()
+    assert not quiet[100:190].any()
+
+
+def test_words_stand_alone(config: Path, material: Path) -> None:
+    task = KeywordsTask(read_config(config), material)
+    pause = task.words.mix.pause
+    found = 0
+    for i in range(40):
+        clip = task.mixer.clip(i)
+        for word in clip.words:
+            found += 1
+            others = [s for s in clip.sounds if (s.start, s.end) != (word.start, word.end)]
+            assert all(
+                s.end <= word.start - pause + 1e-3 or s.start >= word.end + pause - 1e-3
+                for s in others
+            )
+    assert found
+
+
+def test_every_kind_of_item_has_a_level_and_a_place(config: Path, material: Path) -> None:
+    items = KeywordsTask(read_config(config), material).mixer.items
+    rng = np.random.default_rng(3)
+    for draw in (items.other_word, items.impostor, items.burst):
+        for item in (draw(rng) for _ in range(8)):
+            assert item.label == ""
+            assert 0.02 < np.abs(item.samples).max() < 2.0
+            seconds = len(item.samples) / RATE
+            assert all(0.0 <= s.start < s.end <= seconds + 0.01 for s in item.segments)
+    word = items.word(rng, "low")
+    assert [(s.label, word.alone) for s in word.segments] == [("low", True)]
+    assert all(items.draw(rng, without=True).label == "" for _ in range(30))
+
+
+def test_shares_must_leave_words_and_a_word_must_count(config: Path) -> None:
+    config.write_text(TOML + "\n[keywords.mix]\nspeech = 0.8\n")
+    with pytest.raises(InvalidConfig, match=r"expected less than 1: the rest are words"):
+        read_config(config)
+    config.write_text(
+        TOML.replace("[[keywords.sets]]", "[keywords]\nafter = 0.5\n\n[[keywords.sets]]", 1)
+    )
+    with pytest.raises(InvalidConfig, match=r"hold is 0.4, expected more than after, 0.5"):
+        read_config(config)
 
 
 def test_clips_repeat_and_words_fit_in(config: Path, material: Path) -> None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 import surnn
 from surnn.anomaly import HORIZONS, Verdict, Watcher
+from surnn.anomaly_measures import nab_score, row_scores, standstill_errors, t_squared_errors
 from surnn.dataset.telemetry import Telemetry
 from surnn.train import train
 from surnn.train.config import read_config
 from surnn.train.machine import MachineTask
-from surnn.train.machine_valid import nab_score, row_scores, standstill_errors, t_squared_errors
 from surnn.train.measure import measure
 from surnn.types import Event, EventKind
 
