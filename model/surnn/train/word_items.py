@@ -221,7 +221,8 @@ def _cropped(rng: np.random.Generator, clip: Clip, rate: int) -> Clip:
     start, end = clip.segments[0].start, clip.segments[-1].end
     first = max(0, int((start - rng.uniform(0.02, 0.5)) * rate))
     last = min(len(clip.samples), int((end + rng.uniform(0.02, 0.5)) * rate))
-    samples = effects.faded(clip.samples[first:last], rate).astype(np.int16)
+    wave = clip.samples[first:last].astype(np.float32)
+    samples = effects.faded(wave, rate).astype(np.int16)
     inside = Segment(start - first / rate, end - first / rate, "speech")
     return Clip(samples, (inside,), word=clip.word or "?")
 
