@@ -11,10 +11,12 @@ import soundfile
 import torch
 
 import surnn
+from surnn.dataset.audio import read_audio
 from surnn.errors import InvalidConfig
 from surnn.segments import Segment
 from surnn.train import train
-from surnn.train.config import DataSet, read_config
+from surnn.train.config import Config, DataSet, WordsConfig, read_config
+from surnn.train.held_out import word_recordings, write
 from surnn.train.keywords import KeywordsTask, word_targets
 from surnn.train.recordings import read_set
 from surnn.train.word_mix import Planted
@@ -215,6 +217,28 @@ def test_clips_repeat_and_words_fit_in(config: Path, material: Path) -> None:
         assert len(clip.samples) == 2 * RATE
         assert all(0 <= w.start < w.end <= 2.0 for w in clip.words)
     assert seen == {"low", "high"}
+
+
+def test_held_out_streams_are_written_for_surnn_eval(
+    config: Path, material: Path, tmp_path: Path
+) -> None:
+    read = read_config(config)
+    out = tmp_path / "held"
+    assert write(word_recordings(read, material, "valid"), out, RATE, ("group",)) == 7
+    found = read_audio(out)
+    assert sorted(s.label for r in found for s in r.segments) == ["high", "high", "low", "low"]
+    streams = KeywordsTask(read, material).validation.parts["valid"].words
+    assert {s.group for s in streams} < {r.fields["group"] for r in found}
+    assert found[0].seconds == pytest.approx(len(streams[0].samples) / RATE)
+    nobody = read.model_copy(update={"keywords": task_without_words(read)})
+    with pytest.raises(InvalidConfig, match="keeps no words for role 'valid'"):
+        list(word_recordings(nobody, material, "valid"))
+
+
+def task_without_words(config: Config) -> WordsConfig:
+    assert config.keywords is not None
+    kept = tuple(s for s in config.keywords.sets if s.role == "train")
+    return config.keywords.model_copy(update={"sets": kept})
 
 
 def test_alarms_are_counted_once_each(config: Path, material: Path) -> None:
