@@ -15,7 +15,7 @@ from surnn_server.dependencies import service_of
 from surnn_server.heads import http_protocol
 from surnn_server.logs import set_up_logs, without_addresses
 from surnn_server.origins import is_loopback
-from surnn_server.service import load_models
+from surnn_server.repository import load_models
 from surnn_server.settings import Settings
 from surnn_server.transport import DrainingServer, StreamProtocol
 
