@@ -48,22 +48,23 @@ class EvenGrid:
         Raises `InvalidShape` for arrays that do not fit, `InvalidInput` for times that go back or
         leave a longer gap, and for numbers that are not finite; nothing of them is then taken in.
         """
-        times = np.asarray(times, np.float64)
-        rows = np.asarray(rows, np.float64)
-        self._check(times, rows)
-        if not len(times):
-            return np.zeros((0, rows.shape[1]), np.float32)
+        when: NDArray[np.float64] = np.asarray(times, np.float64)
+        values: NDArray[np.float64] = np.asarray(rows, np.float64)
+        self._check(when, values)
+        channels = values.shape[1]
+        if not len(when):
+            return np.zeros((0, channels), np.float32)
         if self._origin is None:
-            self._origin = self._latest = float(times[0])
-            self._sum = np.zeros(rows.shape[1])
-        stamps, group = np.unique(np.append(self._latest, times), return_inverse=True)
-        sums = np.zeros((len(stamps), rows.shape[1]))
-        np.add.at(sums, group, np.vstack([self._sum, rows]))
+            self._origin = self._latest = float(when[0])
+            self._sum = np.zeros(channels)
+        stamps, group = np.unique(np.append(self._latest, when), return_inverse=True)
+        sums = np.zeros((len(stamps), channels))
+        np.add.at(sums, group, np.vstack([self._sum, values]))
         counts = np.bincount(group, minlength=len(stamps)).astype(np.float64)
         counts[0] += self._count - 1  # the first entry stands for all rows of the time before
         self._latest, self._sum, self._count = float(stamps[-1]), sums[-1], int(counts[-1])
         if len(stamps) == 1:
-            return np.zeros((0, rows.shape[1]), np.float32)
+            return np.zeros((0, channels), np.float32)
         known, means = stamps[:-1], sums[:-1] / counts[:-1, None]
         return self._rows(known, means, float(known[-1]))
 

@@ -12,7 +12,7 @@ import torch
 
 import surnn
 from surnn.dataset.audio import read_audio
-from surnn.errors import InvalidConfig
+from surnn.errors import InvalidConfig, InvalidInput
 from surnn.segments import Segment
 from surnn.train import train
 from surnn.train.config import Config, DataSet, WordsConfig, read_config
@@ -217,6 +217,12 @@ def test_clips_repeat_and_words_fit_in(config: Path, material: Path) -> None:
         assert len(clip.samples) == 2 * RATE
         assert all(0 <= w.start < w.end <= 2.0 for w in clip.words)
     assert seen == {"low", "high"}
+
+
+def test_a_label_that_nobody_says_is_refused(config: Path, material: Path) -> None:
+    config.write_text(TOML.replace('"low", "high"]', '"low", "high", "never"]'))
+    with pytest.raises(InvalidInput, match=r"hold no clip of \['never'\], expected some of each"):
+        KeywordsTask(read_config(config), material)
 
 
 def test_held_out_streams_are_written_for_surnn_eval(

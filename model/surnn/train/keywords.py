@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from surnn.errors import InvalidInput
 from surnn.nn import Network
 from surnn.segments import Segment, frame_labels
 from surnn.spec import EventRule, Head, ModelKind, ModelSpec
@@ -131,6 +132,11 @@ def sources(
         if item.kind == "words":
             clips += read_set(root, item, spec.sample_rate)
     names = [label for label in spec.labels if label != background]
+    said = {c.word for c in clips}
+    if role == "train" and (missing := [name for name in names if name not in said]):
+        raise InvalidInput(
+            f"{root}: the sets for training hold no clip of {missing}, expected some of each label"
+        )
     pools = {
         kind: read_pool(root, [s for s in chosen if s.kind == kind], spec.sample_rate)
         for kind in ("speech", "noise", "music")
