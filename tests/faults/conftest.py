@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,10 +74,12 @@ class Told(Result):
 class Process:
     """A server in a process of its own."""
 
-    def __init__(self, model: Path, port: int, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, model: Path, port: int, folder: Path, prefix: Sequence[str], **settings: str
+    ) -> None:
         scheme = "wss" if "ssl_certfile" in settings else "ws"
         self.url = f"{scheme}://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "surnn_cli", "serve", "--log-level", "warning"]
+        command = [*prefix, sys.executable, "-m", "surnn_cli", "serve", "--log-level", "warning"]
         self._process = subprocess.Popen(
             [*command, "--port", str(port), "--models", str(model)],
             env=os.environ
@@ -85,6 +87,10 @@ class Process:
             | {"TMPDIR": str(folder)},
             start_new_session=True,
         )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + 60
@@ -130,9 +136,12 @@ class Servers:
         """Where servers put what is temporary."""
         self._all: list[Process] = []
 
-    def start(self, port: int | None = None, **settings: str) -> Process:
+    def start(
+        self, port: int | None = None, prefix: Sequence[str] = (), **settings: str
+    ) -> Process:
+        """`prefix` is a command that starts the server's."""
         settings = {"state_keys": self.key, "checkpoint_interval_s": "1"} | settings
-        process = Process(self.model, port or free_port(), self.folder, **settings)
+        process = Process(self.model, port or free_port(), self.folder, prefix, **settings)
         self._all.append(process)
         process.wait_ready()
         return process

@@ -52,8 +52,8 @@ _LIMITS = """## Limits
 - libsndfile loses about 1 KB of memory at each damaged Ogg file, less at FLAC, also when such a
   file is only opened and closed: a client that may upload can make a server grow by that much for
   each.
-- Faults of the kernel and of hardware are not simulated. A full disk is: as the error that the
-  system gives.
+- Faults of the kernel and of hardware are not simulated. A full disk for jobs is a real one where
+  a file system may be mounted, and elsewhere the error that the system would give.
 - Of the Autobahn suite's cases, 7.1.5 fails: a close between the pieces of a message is answered
   with 1002, as the websockets library does, instead of its own code."""
 
