@@ -41,6 +41,10 @@ own; an exception, a logged error, a leaked session or slot, or growth of memory
 _CONFORMANCE = """Every case of the Autobahn suite but those of compression, which the server does
 not offer, against the class that streams arrive at: on the short way that streams take, and on the
 usual one of ASGI. *Non-strict* is what RFC 6455 allows and the suite would have otherwise."""
+_GUIDED = """Inputs that atheris makes up by following the branches that earlier ones took through
+our own parsers. Whatever is not taken, or refused with a code of its own, is a crash."""
+_OPENAPI = """Requests that schemathesis makes up from the server's own OpenAPI, alone and one after
+the other. A 5xx, or an answer that the OpenAPI does not describe, is a failure."""
 _LIMITS = """## Limits
 
 - One machine, and clients on it: no real network, no power cut, no second host.
@@ -106,6 +110,14 @@ def _summary(reports: list[Report]) -> str:
             cases = sum(way["cases"] for way in report["ways"])
             failed = sum(len(way["failed"]) for way in report["ways"])
             rows.append(["RFC 6455 (Autobahn)", f"{cases} cases", failed])
+        elif report["report"] == "guided":
+            inputs = sum(target["inputs"] for target in report["targets"])
+            failed = sum(target["crashed"] for target in report["targets"])
+            rows.append(["fuzzing guided by coverage (atheris)", f"{inputs} inputs", failed])
+        elif report["report"] == "openapi":
+            rows.append(
+                ["requests from the OpenAPI (schemathesis)", report["cases"], report["failed"]]
+            )
         else:
             failed = sum(target["unhandled"] for target in report["targets"])
             rows.append(["fuzzing", f"{report['inputs']} inputs", failed])
@@ -211,7 +223,41 @@ def _conformance(name: str, report: Report) -> list[str]:
     ]
 
 
-_SECTIONS = {"soak": _soak, "faults": _faults, "fuzz": _fuzz, "conformance": _conformance}
+def _guided(name: str, report: Report) -> list[str]:
+    rows: list[list[object]] = [
+        [target["target"], target["inputs"], target["branches"], target["crashed"]]
+        for target in report["targets"]
+    ]
+    return [
+        "## Fuzzing guided by coverage",
+        _GUIDED,
+        f"`tests/fuzz/guided.py --all docs/data/{name} {' '.join(report['arguments'])}` "
+        "(`make fuzzapi`)",
+        machine_line(report["machine"]),
+        table(["target", "inputs", "branches", "crashed"], rows),
+    ]
+
+
+def _openapi(name: str, report: Report) -> list[str]:
+    return [
+        "## Requests from the OpenAPI",
+        _OPENAPI,
+        f"`tests/fuzz/openapi.py schemathesis docs/data/{name} {' '.join(report['options'])}` "
+        "(`make fuzzapi`)",
+        machine_line(report["machine"]),
+        f"{report['cases']} requests to {report['operations']} operations, "
+        f"{report['failed']} failures.",
+    ]
+
+
+_SECTIONS = {
+    "soak": _soak,
+    "faults": _faults,
+    "fuzz": _fuzz,
+    "guided": _guided,
+    "openapi": _openapi,
+    "conformance": _conformance,
+}
 
 
 def _counts(counts: Mapping[str, int]) -> str:
