@@ -52,10 +52,11 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         )
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     if REPORT:
         result = {
             "report": "faults",
+            "selected": session.config.args,
             "machine": describe(),
             "settings": {"sessions": SESSIONS, "seconds": SECONDS, "kills": KILLS},
             "tests": _tests,
@@ -93,7 +94,7 @@ class Process:
         return self._process.pid
 
     def wait_ready(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         with Client(self.url, timeout=2.0) as client:
             while True:
                 try:
@@ -188,7 +189,9 @@ async def live(
         encoding=sound.encoding,
         channels=sound.channels,
         report="frame",
-        reconnect=Reconnect(attempts=40, checkpoint_interval_s=0.5),
+        reconnect=Reconnect(
+            attempts=400, within_s=300.0, max_delay_s=1.0, checkpoint_interval_s=0.5
+        ),
     ) as stream:
         async for message in stream.run(chunks()):
             match message:

@@ -59,7 +59,7 @@ class Jobs:
 
     def ends(self, answer):
         assert answer.status_code == 202, answer.text
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while (job := self.status(answer))["state"] not in ("done", "failed"):
             assert time.monotonic() < deadline
             time.sleep(0.02)

@@ -105,7 +105,8 @@ def _summary(reports: list[Report]) -> str:
         elif report["report"] == "faults":
             tests = report["tests"]
             failed = sum(test["outcome"] != "passed" for test in tests)
-            rows.append(["fault tests", f"{len(tests)} tests", failed])
+            at_once = report["settings"].get("sessions", "some")
+            rows.append(["fault tests", f"{len(tests)} tests, {at_once} streams each", failed])
         elif report["report"] == "conformance":
             cases = sum(way["cases"] for way in report["ways"])
             failed = sum(len(way["failed"]) for way in report["ways"])
@@ -181,9 +182,10 @@ def _faults(name: str, report: Report) -> list[str]:
         [test["test"], test["outcome"], test["seconds"]] for test in report["tests"]
     ]
     return [
-        "## Faults, one by one",
+        f"## Faults, one by one: {settings.get('sessions', 'some')} streams at a time",
         _FAULTS,
-        f"`{command} SURNN_FAULT_REPORT=docs/data/{name} pytest tests/faults -q`",
+        f"`{command} SURNN_FAULT_REPORT=docs/data/{name} "
+        f"pytest {' '.join(report.get('selected', ['tests/faults']))} -q`",
         machine_line(report["machine"]),
         table(["test", "outcome", "s"], rows),
     ]
