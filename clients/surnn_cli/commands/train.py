@@ -29,6 +29,13 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Folder of a trained model to begin with its weights.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run that was cut off in OUT."),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write curves for TensorBoard there.")
+    ] = None,
     measure: Annotated[
         bool,
         typer.Option("--measure", help="Don't train: measure the model in OUT again."),
@@ -48,4 +55,14 @@ def train(
         return
     from surnn.train import train as run
 
-    run(config, data, out, minutes=minutes, steps=steps, start=start, progress=not quiet)
+    run(
+        config,
+        data,
+        out,
+        minutes=minutes,
+        steps=steps,
+        start=start,
+        resume=resume,
+        tensorboard=tensorboard,
+        progress=not quiet,
+    )
