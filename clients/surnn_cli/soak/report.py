@@ -31,9 +31,9 @@ and are compared within 1e-5. Meanwhile the server is killed, drained and replac
 connections are cut within frames or stalled, models are replaced under their streams, and
 misbehaving clients do what the second table lists. In the last 40 % of the time one server lives
 on, so that its memory can be watched."""
-_MARATHON = """One stream lasts as long as the soak, and is 30 days old at its beginning: every event
-and the totals of its summary are compared. Growth of the server's memory by more than 64 MB, or of
-its latency to more than four times of what it was, is a failure."""
+_MARATHON = """One stream lasts as long as the soak, and is 30 days old at its beginning: every
+event and the totals of its summary are compared. Growth of the server's memory by more than 64 MB,
+or of its latency to more than four times of what it was, is a failure."""
 _FAULTS = """Each fault at a moment that was chosen to be the worst. `SURNN_FAULT_SESSIONS`,
 `SURNN_FAULT_SECONDS` and `SURNN_FAULT_KILLS` make the tests with kills longer than `make test`
 has them."""
