@@ -54,7 +54,7 @@ fuzzapi: $(VENV)/.dev  ## inputs that schemathesis and atheris make up, with cov
 	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install schemathesis atheris
 	@$(BIN)/python tests/fuzz/openapi.py $(VENV)-audit/bin/schemathesis docs/data/openapi.json --seed 1
 	@PYTHONPATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'):model:server:clients \
-		$(VENV)-audit/bin/python tests/fuzz/guided.py --all docs/data/guided.json -runs=200000 -seed=1
+		$(VENV)-audit/bin/python tests/fuzz/guided.py --all docs/data/guided.json -runs=20000 -seed=1
 
 clean:           ## remove the virtual environment and caches
 	rm -rf $(VENV) $(VENV)-audit .pytest_cache .mypy_cache .ruff_cache

@@ -54,9 +54,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if REPORT:
+        keyword = session.config.getoption("keyword")
         result = {
             "report": "faults",
-            "selected": session.config.args,
+            "selected": [*session.config.args, *(["-k", keyword] if keyword else [])],
             "machine": describe(),
             "settings": {"sessions": SESSIONS, "seconds": SECONDS, "kills": KILLS},
             "tests": _tests,

@@ -1,6 +1,6 @@
 """Inputs that atheris makes up, following the branches that they take through our own parsers.
 
-    python tests/fuzz/guided.py TARGET -runs=200000 -seed=1
+    python tests/fuzz/guided.py TARGET -runs=20000 -seed=1
 
 With `--all REPORT`, every target in a process of its own, with these arguments; the counts go to a
 file. Not a test: atheris takes a process over, and is no dependency of the project.
