@@ -234,9 +234,9 @@ class KeywordsValidation:
             words = sliding_mean(words, np.full(columns, share), np.zeros(columns))
         if len(words) < rule.hold:
             return words[:0]
-        return np.minimum.reduce(
-            [words[i : len(words) - rule.hold + 1 + i] for i in range(rule.hold)]
-        )
+        windows = [words[i : len(words) - rule.hold + 1 + i] for i in range(rule.hold)]
+        kept: np.ndarray = np.minimum.reduce(windows)
+        return kept
 
     def _alarms(self, streams: Sequence[Float32], rule: _Rule) -> np.ndarray:
         """Scores of the events that streams without words bring at any threshold.
