@@ -54,6 +54,19 @@ def test_the_watcher_of_a_machine_sees_it_break(capsys: pytest.CaptureFixture[st
     assert "anomaly start" in capsys.readouterr().out
 
 
+def test_the_program_of_uneven_time_stamps_follows_a_sensor(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = README.parent / "docs" / "evaluation.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.choice([0.005, 0.01, 0.015], 300))
+    chunks = [(times[i : i + 7], rng.standard_normal((7, 6))) for i in range(0, 294, 7)]
+    exec(compile(code, str(page), "exec"), {"sensor": lambda: chunks})
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert float(last.split()[0]) == pytest.approx(times[293] - times[0], abs=0.05)
+
+
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README.read_text()):
         assert (README.parent / target).exists(), target
