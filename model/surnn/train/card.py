@@ -171,7 +171,7 @@ _TABLES = {
     "set": "Speech at 0 to 20 dB in held-out noise and music, by set",
     "language": "The same by language",
     "snr_db": "Unseen readers by signal-to-noise ratio (dB)",
-    "line": "Telephone at 10 dB",
+    "line": "Telephone lines and codecs, at 10 dB",
     "level_dbfs": "Unseen readers at 10 dB, by peak level (dBFS)",
     "dc": "The same at -20 dBFS with a constant added",
     "alone": "Recordings without speech",
