@@ -29,6 +29,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Folder of a trained model to begin with its weights.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw other clips. [default: the config's]", min=0)
+    ] = None,
     measure: Annotated[
         bool,
         typer.Option("--measure", help="Don't train: measure the model in OUT again."),
@@ -48,4 +51,13 @@ def train(
         return
     from surnn.train import train as run
 
-    run(config, data, out, minutes=minutes, steps=steps, start=start, progress=not quiet)
+    run(
+        config,
+        data,
+        out,
+        minutes=minutes,
+        steps=steps,
+        start=start,
+        seed=seed,
+        progress=not quiet,
+    )

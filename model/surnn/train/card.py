@@ -240,9 +240,10 @@ def _points(points: object) -> list[str]:
 
 def _training(path: Path, spec: ModelSpec, figures: Mapping[str, Any]) -> list[str]:
     run = figures["training"]
+    options = "".join(f" {option}" for option in spec.training.get("options", ()))
     return [
         "```",
-        f"surnn train {path.name} --data DIR --out {spec.name}",
+        f"surnn train {path.name} --data DIR{options} --out {spec.name}",
         "```",
         "",
         f"{run['steps']} steps, {run['minutes']:g} minutes, {run['parameters']:,} parameters, "
