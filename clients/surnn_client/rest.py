@@ -7,6 +7,7 @@ with Client("http://localhost:8000") as client:
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -61,6 +62,8 @@ class Client:
             headers=headers(api_key),
             timeout=httpx.Timeout(timeout, connect=10.0),
             trust_env=not is_loopback(self.url),
+            # The certificates that streams trust: the system's, or those that SSL_CERT_FILE names.
+            verify=ssl.create_default_context() if self.url.startswith("https") else True,
         )
 
     def models(self) -> list[ServedModel]:

@@ -9,8 +9,9 @@ import time
 from surnn import SurnnError
 from surnn.engine import Engine, Session
 from surnn.snapshot import Snapshot
-from surnn_server.lines import Checkpointed, Line, LineState, Output, Suspended
-from surnn_server.saved import NotReplaced, Replaced
+from surnn_server.lines import Line, LineState
+from surnn_server.outputs import Output
+from surnn_server.saved import Checkpointed, NotReplaced, Replaced, Suspended
 from surnn_server.tokens import TokenSealer
 
 __all__ = ["Checkpoints"]

@@ -87,7 +87,7 @@ class ErrorCode(StrEnum):
     @property
     def retryable(self) -> bool:
         """May the same thing work later, unchanged?"""
-        return self in _RETRYABLE
+        return self in _RETRYABLE or self in _SUSPENDING
 
     @property
     def suspends(self) -> bool:
@@ -149,14 +149,17 @@ _STATUS = {
 }
 
 _RETRYABLE = {
-    ErrorCode.DRAINING,
     ErrorCode.AT_CAPACITY,
     ErrorCode.INTERNAL,
     ErrorCode.SLOW_READER,
     ErrorCode.RATE_LIMITED,
+}
+_SUSPENDING = {
+    ErrorCode.DRAINING,
+    ErrorCode.IDLE_TIMEOUT,
+    ErrorCode.MAX_DURATION,
     ErrorCode.QUOTA_EXCEEDED,
 }
-_SUSPENDING = {ErrorCode.DRAINING, ErrorCode.IDLE_TIMEOUT, ErrorCode.MAX_DURATION}
 
 # Samples of the wrong shape or type are, to a client, audio that is not what it claims to be.
 _SURNN = {

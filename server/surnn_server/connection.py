@@ -14,16 +14,17 @@ from surnn_server import replies
 from surnn_server.apikeys import KeyLimits, Scope
 from surnn_server.auth import Principal
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
-from surnn_server.lines import Checkpointed, Computed, Ended, Failed, Opened, Output, Suspended
+from surnn_server.deadlines import Deadlines
 from surnn_server.lobby import Lobby
 from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
+from surnn_server.outputs import Computed, Ended, Failed, Opened, Output
 from surnn_server.places import Place
-from surnn_server.protocol import Dialogue, Phase
+from surnn_server.protocol import Dialogue
 from surnn_server.quotas import Quota
 from surnn_server.resumption import resumption
+from surnn_server.saved import Checkpointed, Suspended
 from surnn_server.service import Service
 from surnn_server.session import StreamSession
-from surnn_server.timers import Timer, Timers
 
 __all__ = ["Close", "Connection"]
 
@@ -79,11 +80,7 @@ class Connection:
         """Called when `due` has something."""
         self._read = asyncio.Event()
         self._seq = 0
-        self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
-        self._timers = Timers()
-        if self._settings.idle_timeout_s:
-            self._timers.after(Timer.IDLE, self._settings.idle_timeout_s, self._check_idle)
+        self._deadlines = Deadlines(service.settings, self.fail)
         self._span = service.tracer.start_span(
             "surnn.connection", attributes={"surnn.session": self.id}
         )
@@ -106,7 +103,7 @@ class Connection:
     async def room(self) -> None:
         """Wait while the client's next message should not be read."""
         while self.full:
-            self._heard = self._loop.time()
+            self._deadlines.heard()
             self._read.clear()
             # Not every step of the worker has an output that would wake us.
             with contextlib.suppress(TimeoutError):
@@ -116,7 +113,7 @@ class Connection:
     def gone(self) -> None:
         """The connection is over, however it ended. Calling it again is harmless."""
         self._finish(_CLIENT_GONE)
-        self._timers.cancel()
+        self._deadlines.cancel()
         self._span.end()
         self._service.disconnected(self)
 
@@ -163,9 +160,8 @@ class Connection:
         elif self._suspension is None:
             self._suspension = Failed(code, message)
             self._session.suspend()
-            # The worker may be stuck, and a server that ends cannot wait for it.
-            limit = self._settings.close_timeout_s
-            self._timers.after(Timer.SUSPENSION, limit, lambda: self._fail(code, message))
+            self._deadlines.suspending(lambda: self._fail(code, message, retry_after))
+            self._retry_after = retry_after
 
     @property
     def key(self) -> str:
@@ -190,7 +186,7 @@ class Connection:
         self._expect_progress()
 
     def _hears(self) -> bool:
-        self._heard = self._loop.time()
+        self._deadlines.heard()
         return self._failure is None and self._over is None and self._suspension is None
 
     def _guarded(self, action: Callable[[*Arguments], None], *arguments: *Arguments) -> None:
@@ -220,6 +216,7 @@ class Connection:
             case Flush():
                 self._streaming.flush()
             case End():
+                self._deadlines.said_all()
                 self._streaming.end()
 
     @property
@@ -228,13 +225,8 @@ class Connection:
         return self._session
 
     def _enter(self, lobby: Lobby) -> None:
-        limit = self._settings.start_timeout_s
         lobby.enter(self)
-        if limit:
-            message = f"no 'start' came for {limit:g} s"
-            self._timers.after(
-                Timer.START, limit, lambda: self.fail(ErrorCode.START_TIMEOUT, message)
-            )
+        self._deadlines.connected()
 
     def _start(self, start: Start) -> None:
         service = self._service
@@ -248,11 +240,7 @@ class Connection:
             )
         self._place = place
         self._service.lobby.leave(self)
-        self._timers.stop(Timer.START)
-        if self._settings.max_session_s:
-            self._timers.after(
-                Timer.DURATION, self._settings.max_session_s, self._reached_max_duration
-            )
+        self._deadlines.started()
         self._span.set_attribute("surnn.model", place.name)
         how = "resumed" if snapshot else "started"
         self._log.info("session %s %s: model %s", self.id, how, place.name)
@@ -283,7 +271,7 @@ class Connection:
             session.outbox.pop()
             assert self._suspension is not None, "the worker suspends what it was asked to"
             self._token = last.checkpoint
-            self._fail(self._suspension.code, self._suspension.message)
+            self._fail(self._suspension.code, self._suspension.message, self._retry_after)
         elif isinstance(last, Ended):
             self._expect_progress()
         elif len(session.outbox) > self._settings.max_unsent_results:
@@ -309,31 +297,9 @@ class Connection:
         self._seq += 1
         return text
 
-    # The clock.
-
-    def _check_idle(self) -> None:
-        if self._dialogue.phase is Phase.ENDED:
-            return
-        limit = self._settings.idle_timeout_s
-        silence = self._loop.time() - self._heard
-        if silence >= limit:
-            self.fail(ErrorCode.IDLE_TIMEOUT, f"nothing was sent for {limit:g} s")
-        else:
-            self._timers.after(Timer.IDLE, limit - silence, self._check_idle)
-
-    def _reached_max_duration(self) -> None:
-        limit = self._settings.max_session_s
-        self.fail(ErrorCode.MAX_DURATION, f"the session lasted {limit:g} s, its limit")
-
     def _expect_progress(self) -> None:
-        """From now on, cut a client off that reads nothing for a while."""
-        seq = self._seq
+        self._deadlines.last_messages(lambda: self._seq, self._cut_off)
 
-        def check() -> None:
-            if self._seq == seq:
-                self._log.info("connection %s cut: its last messages are not read", self.id)
-                self._cut()
-            else:
-                self._expect_progress()
-
-        self._timers.after(Timer.LAST_MESSAGES, self._settings.close_timeout_s, check)
+    def _cut_off(self) -> None:
+        self._log.info("connection %s cut: its last messages are not read", self.id)
+        self._cut()

@@ -1,7 +1,7 @@
-"""What passes between a connection on the event loop and the worker that computes.
+"""One session as the event loop and the worker that computes it both see it.
 
-A `Line` is one session as both sides see it. Each of its fields is written by one side only:
-the loop puts items in and may hang up; the worker takes items out and answers with outputs.
+Each field of a `Line` is written by one side only: the loop puts items in and may hang up; the
+worker takes items out and answers with outputs.
 """
 
 from __future__ import annotations
@@ -9,174 +9,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
-from surnn import ChunkResult, Event, Sparsity
 from surnn.engine import Session, StreamConfig
 from surnn.snapshot import Snapshot
-from surnn_server.codes import ErrorCode
-from surnn_server.saved import Checkpointed, NotReplaced, Replaced, Suspended
+from surnn_server.items import Data, Gap, Item
+from surnn_server.outputs import Output
 from surnn_server.scheduling import Priority
 
-__all__ = [
-    "Checkpointed",
-    "Computed",
-    "Data",
-    "EndOfStream",
-    "Ended",
-    "Failed",
-    "FlushAt",
-    "Flushed",
-    "Gap",
-    "Item",
-    "Line",
-    "LineState",
-    "MarkAt",
-    "Marked",
-    "Notice",
-    "Opened",
-    "Output",
-    "Skipped",
-    "Suspended",
-]
-
-
-# Items: from the loop to the worker, in the order in which the client sent them.
-
-
-@dataclass(slots=True, eq=False)
-class Data:
-    """Samples as they arrived. Not frozen, because there are so many."""
-
-    payload: memoryview
-    arrived: float
-    """`time.perf_counter()` at arrival."""
-
-
-@dataclass(frozen=True, slots=True)
-class MarkAt:
-    """Say when everything before this is done."""
-
-    id: str
-    save: bool = False
-    """And what the session remembers then."""
-
-
-@dataclass(frozen=True, slots=True)
-class FlushAt:
-    """Report what is being merged, once everything before this is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndOfStream:
-    """No more items follow."""
-
-    arrived: float
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Samples that were dropped: their time passes all the same."""
-
-    size: int
-    """Bytes."""
-    arrived: float
-
-
-Item = Data | Gap | MarkAt | FlushAt | EndOfStream
-
-
-# Outputs: from the worker to the loop, in the order of the items that caused them.
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The session has a slot."""
-
-
-@dataclass(slots=True, eq=False)
-class Computed:
-    """Frames were computed. Not frozen, because there are so many."""
-
-    result: ChunkResult
-    position: int
-    """Samples of the stream taken in so far, at its own rate."""
-    arrived: float
-    """When the oldest data that completed one of these frames arrived."""
-    queue_ms: float
-    """From that arrival to the start of the runtime call."""
-    batch: int
-    """Sessions in that call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """Everything before the marker is done."""
-
-    id: str
-    saved: Checkpointed | None = None
-    """The session as it stands, if that was asked for and could be done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flushed:
-    """Everything before the flush is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The stream is complete, and its slot is free."""
-
-    events: tuple[Event, ...]
-    """End events for the spans that were open."""
-    position: int
-    frames: int
-    sparsity: Sparsity
-    dropped: int
-    """Bytes of a split sample that never became whole."""
-    arrived: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The session is over, and its slot is free."""
-
-    code: ErrorCode
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A gap was passed over."""
-
-    first_sample: int
-    """At the stream's own rate."""
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that the client should know; made by the loop."""
-
-    code: str
-    message: str
-
-
-Output = (
-    Opened
-    | Computed
-    | Skipped
-    | Notice
-    | Marked
-    | Flushed
-    | Checkpointed
-    | Replaced
-    | NotReplaced
-    | Suspended
-    | Ended
-    | Failed
-)
+__all__ = ["Line", "LineState"]
 
 
 class LineState(Enum):

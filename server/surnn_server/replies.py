@@ -16,14 +16,15 @@ from surnn import Event, ModelSpec, Sparsity
 from surnn.engine import StreamConfig
 from surnn.snapshot import StreamState
 from surnn_server.codes import ErrorCode
-from surnn_server.lines import Checkpointed
-from surnn_server.saved import Replaced
+from surnn_server.outputs import Skipped
+from surnn_server.saved import Checkpointed, Replaced
 from surnn_server.settings import Settings
 
 __all__ = [
     "PROTOCOL_VERSION",
     "Reply",
     "checkpoint",
+    "dropped",
     "encode",
     "error",
     "event",
@@ -112,6 +113,22 @@ def marker(name: str) -> Reply:
 def warning(code: str, message: str) -> Reply:
     """Something to know; the stream goes on."""
     return {"type": "warning", "seq": 0, "code": code, "message": message}
+
+
+def dropped(gap: Skipped, rate: int) -> Reply:
+    """Samples that waited too long are gone; `rate` is that of the stream, in Hz."""
+    end = gap.first_sample + gap.samples
+    return {
+        **warning(
+            "dropped",
+            f"{gap.samples / rate:.3f} s of samples dropped, expected to be sent no faster than "
+            "they are computed",
+        ),
+        "first_sample": gap.first_sample,
+        "end_sample": end,
+        "start": round(gap.first_sample / rate, 6),
+        "end": round(end / rate, 6),
+    }
 
 
 def checkpoint(item: Checkpointed) -> Reply:

@@ -11,8 +11,8 @@ import numpy as np
 from surnn import ChunkResult, Event, ModelSpec
 from surnn.types import open_rates
 from surnn_server import replies
-from surnn_server.lines import Computed, Ended
 from surnn_server.messages import Report
+from surnn_server.outputs import Computed, Ended
 from surnn_server.replies import Reply
 
 __all__ = ["Reporter", "tail"]

@@ -1,4 +1,6 @@
-"""A folder of models: what is in it, which version counts, and whether a file may be trusted.
+"""Where models come from: names given at the start, or a folder that is watched.
+
+Of the folder: what is in it, which version counts, and whether a file may be trusted.
 
 NAME/VERSION/model.onnx    versions side by side, of which the highest is served
 NAME/model.onnx            one version
@@ -14,7 +16,7 @@ import surnn
 from surnn.errors import CorruptModel, SurnnError
 from surnn.runtimes.onnx import OnnxRuntime
 
-__all__ = ["Candidate", "Stamp", "find_candidates", "open_candidate"]
+__all__ = ["Candidate", "Stamp", "find_candidates", "load_models", "open_candidate"]
 
 Stamp = tuple[int, int, int]
 
@@ -32,6 +34,17 @@ class Candidate:
     path: Path
     stamp: Stamp
     """Changes when the file does."""
+
+
+def load_models(names: tuple[str, ...]) -> dict[str, surnn.Model]:
+    """The models to serve, by the names that their specs give. Raises what `surnn.load` raises."""
+    models: dict[str, surnn.Model] = {}
+    for source in names or tuple(surnn.installed()):
+        model = surnn.load(source)
+        if model.spec.name in models:
+            raise ValueError(f"two models are called {model.spec.name!r}, expected distinct names")
+        models[model.spec.name] = model
+    return models
 
 
 def find_candidates(folder: Path) -> dict[str, Candidate]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from surnn import ChunkResult
 from surnn_server.batching import compute, group_by_frames
-from surnn_server.lines import Line, Output
+from surnn_server.lines import Line
 from surnn_server.metrics import ModelMetrics
+from surnn_server.outputs import Output
 from surnn_server.tracing import Tracer
 from surnn_server.turns import Turns
 

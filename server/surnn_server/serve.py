@@ -15,11 +15,11 @@ from surnn_server.dependencies import service_of
 from surnn_server.heads import http_protocol
 from surnn_server.logs import set_up_logs, without_addresses
 from surnn_server.origins import is_loopback
-from surnn_server.service import load_models
+from surnn_server.repository import load_models
 from surnn_server.settings import Settings
 from surnn_server.transport import DrainingServer, StreamProtocol
 
-__all__ = ["exposure", "make_server", "run", "settle"]
+__all__ = ["exposure", "make_server", "prepared", "run", "settle"]
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def run(settings: Settings | None = None) -> None:
         supervise(settings)
         return
     models = None if settings.models_dir else load_models(settings.models)
-    server = make_server(create_app(settings, models), settings)
+    server = make_server(prepared(create_app(settings, models)), settings)
     server.on_started = settle
     server.run()
     if not server.started:
@@ -56,6 +56,12 @@ def _make_data_dir(settings: Settings) -> None:
         raise InvalidConfig(
             f"data_dir is {settings.data_dir!r} ({error.strerror}), expected a folder to write in"
         ) from error
+
+
+def prepared(app: FastAPI) -> FastAPI:
+    """With its OpenAPI made: whoever asked for it first would hold up every stream."""
+    app.openapi()
+    return app
 
 
 async def settle() -> None:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from surnn import Model, SurnnError, installed, load
+from surnn import Model, SurnnError
 from surnn_server.accounts import Accounts, LocalAccounts
 from surnn_server.auth import Authenticator
 from surnn_server.cluster.forwarding import Peers
@@ -20,6 +20,7 @@ from surnn_server.codes import ErrorCode, Refusal
 from surnn_server.lobby import Lobby
 from surnn_server.metrics import Metrics, ModelMetrics, version_labels
 from surnn_server.reloading import ModelFolder
+from surnn_server.repository import load_models
 from surnn_server.scheduling import LoadGate
 from surnn_server.scoring import ScoreJobs
 from surnn_server.settings import Settings
@@ -27,7 +28,7 @@ from surnn_server.tokens import TokenSealer, new_key
 from surnn_server.tracing import make_tracer
 from surnn_server.worker import Worker
 
-__all__ = ["Service", "ServiceState", "Stoppable", "load_models"]
+__all__ = ["Service", "ServiceState", "Stoppable"]
 
 _RETRY_AFTER_S = 5.0
 _RETIRE_LOOK_S = 0.05
@@ -298,14 +299,3 @@ class Service:
         self.connections.discard(connection)
         if not self.connections:
             self._empty.set()
-
-
-def load_models(names: tuple[str, ...]) -> dict[str, Model]:
-    """The models to serve, by the names that their specs give. Raises what `surnn.load` raises."""
-    models: dict[str, Model] = {}
-    for source in names or tuple(installed()):
-        model = load(source)
-        if model.spec.name in models:
-            raise ValueError(f"two models are called {model.spec.name!r}, expected distinct names")
-        models[model.spec.name] = model
-    return models

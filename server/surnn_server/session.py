@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections import deque
@@ -11,28 +10,15 @@ from collections.abc import Callable, Sequence
 from surnn.snapshot import Snapshot
 from surnn_server import replies
 from surnn_server.codes import ErrorCode, Refusal
-from surnn_server.lines import (
-    Checkpointed,
-    Computed,
-    Data,
-    Ended,
-    EndOfStream,
-    FlushAt,
-    Flushed,
-    Item,
-    Line,
-    MarkAt,
-    Marked,
-    Notice,
-    Opened,
-    Output,
-    Skipped,
-)
+from surnn_server.items import Data, EndOfStream, FlushAt, Item, MarkAt
+from surnn_server.lines import Line
 from surnn_server.messages import Overflow, Start
 from surnn_server.opening import checkpoint_interval, stream_config
+from surnn_server.outputs import Computed, Ended, Flushed, Marked, Notice, Opened, Output, Skipped
+from surnn_server.pending import Pending
 from surnn_server.replies import Reply, warning
 from surnn_server.reports import Reporter
-from surnn_server.saved import NotReplaced, Replaced
+from surnn_server.saved import Checkpointed, NotReplaced, Replaced
 from surnn_server.settings import Settings
 from surnn_server.worker import Worker
 
@@ -101,8 +87,7 @@ class StreamSession:
             snapshot=snapshot,
             checkpoint_interval_s=self.checkpoint_interval_s,
         )
-        self._waiters: list[asyncio.Future[Checkpointed]] = []
-        self._replacing: deque[asyncio.Future[Checkpointed]] = deque()
+        self._pending = Pending()
         bytes_per_second = sample_rate * channels * config.encoding.width
         self._bytes_per_second = bytes_per_second
         self._frame_bytes = bytes_per_second / spec.frame_rate
@@ -188,8 +173,7 @@ class StreamSession:
 
         Raises `Refusal` when the session ends before.
         """
-        waiter: asyncio.Future[Checkpointed] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        waiter = self._pending.saving()
         self._worker.checkpoint(self._line)
         return await waiter
 
@@ -198,17 +182,14 @@ class StreamSession:
 
         Raises `Refusal` when it does not fit, or the session ends before.
         """
-        waiter: asyncio.Future[Checkpointed] = asyncio.get_running_loop().create_future()
-        self._replacing.append(waiter)
+        waiter = self._pending.replacing()
         self._worker.replace(self._line, snapshot)
         return await waiter
 
     def close(self) -> None:
         """Free the slot; nothing more arrives in the outbox."""
         self._worker.close(self._line)
-        for waiter in (*self._waiters, *self._replacing):
-            if not waiter.done():
-                waiter.set_exception(Refusal(ErrorCode.NOT_FOUND, "the session has just ended"))
+        self._pending.close()
 
     @property
     def fingerprint(self) -> str:
@@ -233,7 +214,7 @@ class StreamSession:
             case Computed():
                 return self._reporter.computed(output, now)
             case Skipped():
-                return [*self._reporter.flush(), self._gap(output)]
+                return [*self._reporter.flush(), replies.dropped(output, self._rate)]
             case Notice():
                 return [warning(output.code, output.message)]
             case Marked():
@@ -250,20 +231,6 @@ class StreamSession:
                 return self._reporter.ended(output, now)
             case _:
                 return []
-
-    def _gap(self, gap: Skipped) -> Reply:
-        end = gap.first_sample + gap.samples
-        return {
-            **warning(
-                "dropped",
-                f"{gap.samples / self._rate:.3f} s of samples dropped, expected to be sent no "
-                "faster than they are computed",
-            ),
-            "first_sample": gap.first_sample,
-            "end_sample": end,
-            "start": round(gap.first_sample / self._rate, 6),
-            "end": round(end / self._rate, 6),
-        }
 
     def _warn(self, waiting: float) -> None:
         """Tell the client once when it comes near its limit."""
@@ -296,22 +263,7 @@ class StreamSession:
             if isinstance(output, Opened):
                 self._opened = True
             elif isinstance(output, Checkpointed):
-                self._saved(output)
+                self._pending.saved(output)
             elif isinstance(output, Replaced | NotReplaced):
-                self._was_replaced(output)
+                self._pending.replaced(output)
         self._notify()
-
-    def _was_replaced(self, outcome: Replaced | NotReplaced) -> None:
-        waiter = self._replacing.popleft()
-        if waiter.done():
-            return
-        if isinstance(outcome, Replaced):
-            waiter.set_result(outcome.checkpoint)
-        else:
-            waiter.set_exception(Refusal(ErrorCode.INVALID_TOKEN, outcome.message))
-
-    def _saved(self, checkpoint: Checkpointed) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(checkpoint)

@@ -21,6 +21,7 @@ import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from surnn_server.codes import CloseCode
 from surnn_server.frames import BINARY_MESSAGE, frame_extent, text_frames, unmasked
 
 __all__ = ["ABORT", "DIRECT", "DrainingServer", "Sink", "StreamProtocol", "Wire"]
@@ -147,6 +148,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def send_receive_event_to_app(self) -> None:
         """The library has put a message together."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(self.frames):
+            # uvicorn would write a traceback into the log, for whatever a client likes to send.
+            self.frames = []
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+            return
         super().send_receive_event_to_app()
         if self._sink is None:
             return
@@ -208,6 +215,14 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             return
         super().keepalive_timeout()
         self.transport.abort()
+
+
+def _is_text(frames: Iterable[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class DrainingServer(uvicorn.Server):

@@ -9,22 +9,9 @@ from surnn.engine import Engine, Session
 from surnn.errors import InvalidInput, InvalidSnapshot
 from surnn_server.checkpoints import Checkpoints
 from surnn_server.codes import ErrorCode, clipped, code_of
-from surnn_server.lines import (
-    Computed,
-    Data,
-    Ended,
-    EndOfStream,
-    Failed,
-    Flushed,
-    Gap,
-    Line,
-    LineState,
-    MarkAt,
-    Marked,
-    Opened,
-    Output,
-    Skipped,
-)
+from surnn_server.items import Data, EndOfStream, Gap, MarkAt
+from surnn_server.lines import Line, LineState
+from surnn_server.outputs import Computed, Ended, Failed, Flushed, Marked, Opened, Output, Skipped
 from surnn_server.tokens import TokenSealer
 
 __all__ = ["FAULT", "Turns"]

@@ -20,8 +20,10 @@ from surnn.engine import Engine
 from surnn.errors import DeviceLost
 from surnn.snapshot import Snapshot
 from surnn_server.codes import ErrorCode
-from surnn_server.lines import Failed, Item, Line
+from surnn_server.items import Item
+from surnn_server.lines import Line
 from surnn_server.metrics import ModelMetrics
+from surnn_server.outputs import Failed
 from surnn_server.rounds import Deliveries, Rounds
 from surnn_server.scheduling import LoadGate, RunQueue
 from surnn_server.tokens import TokenSealer

@@ -75,7 +75,8 @@ class Process:
     """A server in a process of its own."""
 
     def __init__(self, model: Path, port: int, folder: Path, **settings: str) -> None:
-        self.url = f"ws://127.0.0.1:{port}"
+        scheme = "wss" if "ssl_certfile" in settings else "ws"
+        self.url = f"{scheme}://127.0.0.1:{port}"
         command = [sys.executable, "-m", "surnn_cli", "serve", "--log-level", "warning"]
         self._process = subprocess.Popen(
             [*command, "--port", str(port), "--models", str(model)],
@@ -287,6 +288,11 @@ def prepared(mortal_model: Path) -> Callable[[str], tuple[Path, list[Sound], lis
         return path, sounds, [undisturbed(model, sound) for sound in sounds]
 
     return prepare
+
+
+@pytest.fixture(scope="session")
+def make_servers() -> type[Servers]:
+    return Servers
 
 
 @pytest.fixture(params=["native", "onnx"])

@@ -15,17 +15,11 @@ import pytest
 
 import surnn
 from surnn.engine import StreamConfig
-from surnn_server.lines import (
-    Computed,
-    Data,
-    Ended,
-    EndOfStream,
-    Failed,
-    Line,
-    Opened,
-    Suspended,
-)
+from surnn_server.items import Data, EndOfStream
+from surnn_server.lines import Line
 from surnn_server.metrics import Metrics, ModelMetrics
+from surnn_server.outputs import Computed, Ended, Failed, Opened
+from surnn_server.saved import Suspended
 from surnn_server.tokens import TokenSealer, new_key
 from surnn_server.worker import Worker
 

@@ -25,6 +25,8 @@ def test_a_short_soak_loses_nothing(soaked):
     assert soaked["ok"]
     assert soaked["streams"]["finished"] >= 4
     assert soaked["streams"]["events"] > 100
+    assert soaked["marathon"]["events"] > 100
+    assert soaked["marathon"]["updates"] > 0
     assert soaked["faults"]["connection cut within a frame"] > 0
     assert soaked["server"]["started"] >= 2
     assert sum(client["tried"] for client in soaked["clients"].values()) > 10

@@ -222,14 +222,30 @@ def test_a_key_has_so_much_audio(secured, call):
 
     async def go():
         async with call(server, additional_headers=_bearer(keys["short"])) as client:
-            await client.start()
-            for _ in range(15):
+            await client.start(checkpoint_interval_s=0)
+            await client.send(bytes(3200))
+            await client.say(type="marker", id="computed")
+            while (await client.hear())["type"] != "marker":
+                pass
+            for _ in range(14):
                 await client.send(bytes(3200))
             return await client.hear_all()
 
+    async def go_on(token):
+        async with call(server, additional_headers=_bearer(keys["stream"])) as client:
+            await client.say(type="start", resume=token)
+            return await client.hear()
+
     heard = asyncio.run(go())
     assert heard.code == 1013
-    assert heard.error["code"] == "quota_exceeded"
+    error = heard.error
+    assert (error["code"], error["retryable"]) == ("quota_exceeded", True)
+    # Once there is audio again, here from another key, the stream goes on.
+    assert 0 < error["position"] < 15 * 1600
+    assert error["position"] % 1600 == 0
+    assert error["retry_after_s"] > 0
+    ready = asyncio.run(go_on(error["token"]))
+    assert (ready["resumed"], ready["position"]) == (True, error["position"])
     response = httpx.post(
         f"{server.url}/v1/score?model=fake",
         files={"files": ("a.wav", _wav(0.1))},
@@ -294,7 +310,7 @@ def _certificate(folder):
     )
 
 
-def test_streams_and_requests_go_over_tls(run_server, tmp_path, call):
+def test_streams_and_requests_go_over_tls(run_server, tmp_path, call, monkeypatch):
     _certificate(tmp_path)
     with run_server(
         ssl_certfile=str(tmp_path / "cert.pem"),
@@ -308,6 +324,13 @@ def test_streams_and_requests_go_over_tls(run_server, tmp_path, call):
         assert _hear(call, server, ssl=trusted).code == 1000
         with pytest.raises(ConnectionFailed), connect(url, model="fake"):
             pass
+        with pytest.raises(ConnectionFailed), Client(url) as client:
+            client.models()
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        with connect(url, model="fake") as stream:
+            assert stream.end().seconds == 0
+        with Client(url) as client:
+            assert len(client.models()) == 2
 
 
 def test_certificates_that_cannot_be_used_are_named(tmp_path):

@@ -13,7 +13,8 @@ import pytest
 from surnn import Encoding, Model
 from surnn.engine import Engine, Session, StreamConfig
 from surnn.errors import InvalidConfig
-from surnn_server.lines import Data, Gap, Line, MarkAt
+from surnn_server.items import Data, Gap, MarkAt
+from surnn_server.lines import Line
 from surnn_server.tokens import TokenSealer, new_key
 from surnn_server.turns import Turns
 

@@ -10,9 +10,9 @@ from surnn import ChunkResult, Encoding, Event, EventKind, InvalidShape, Sparsit
 from surnn.formats import Format
 from surnn_server import replies
 from surnn_server.codes import CloseCode, ErrorCode, Refusal, code_of
-from surnn_server.lines import Computed, Ended
 from surnn_server.messages import End, Marker, Report, Start, parse
 from surnn_server.negotiation import negotiate
+from surnn_server.outputs import Computed, Ended
 from surnn_server.protocol import Dialogue, Phase
 from surnn_server.reports import Reporter
 from surnn_server.settings import Settings

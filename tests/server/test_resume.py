@@ -255,8 +255,11 @@ def test_what_waits_is_left_to_the_next_server(run_server, call, make_pcm):
     assert probs(heard) + probs(after) == probs(full)
 
 
-def test_a_worker_that_is_stuck_does_not_hold_up_the_end(run_server, call):
+@pytest.mark.parametrize("code", ["draining", "idle_timeout", "max_duration"])
+def test_a_worker_that_is_stuck_does_not_hold_up_the_end(run_server, call, code):
+    """The session is not saved then, but may go on from an earlier checkpoint."""
     entered, hold = threading.Event(), threading.Event()
+    settings = {"idle_timeout": {"idle_timeout_s": 0.3}, "max_duration": {"max_session_s": 0.3}}
 
     async def go(server):
         def stuck(frames):
@@ -268,15 +271,17 @@ def test_a_worker_that_is_stuck_does_not_hold_up_the_end(run_server, call):
             server.runtimes["fake"].before_run = stuck
             await client.send(bytes(3200))
             await asyncio.to_thread(entered.wait)
-            threading.Thread(target=server.stop).start()
+            if code == "draining":
+                threading.Thread(target=server.stop).start()
             try:
                 return await client.hear_all()
             finally:
                 hold.set()
 
-    with run_server(close_timeout_s=0.2) as server:
+    with run_server(close_timeout_s=0.2, **settings.get(code, {})) as server:
         heard = asyncio.run(go(server))
-    assert heard.error["code"] == "draining"
+    assert heard.error["code"] == code
+    assert heard.error["retryable"] is True
     assert "token" not in heard.error
 
 

@@ -13,20 +13,10 @@ from surnn import Encoding, Model
 from surnn.engine import StreamConfig
 from surnn_server.batching import group_by_frames
 from surnn_server.codes import ErrorCode
-from surnn_server.lines import (
-    Computed,
-    Data,
-    Ended,
-    EndOfStream,
-    Failed,
-    FlushAt,
-    Flushed,
-    Line,
-    MarkAt,
-    Marked,
-    Opened,
-)
+from surnn_server.items import Data, EndOfStream, FlushAt, MarkAt
+from surnn_server.lines import Line
 from surnn_server.metrics import Metrics, ModelMetrics
+from surnn_server.outputs import Computed, Ended, Failed, Flushed, Marked, Opened
 from surnn_server.tokens import TokenSealer, new_key
 from surnn_server.worker import Worker
 

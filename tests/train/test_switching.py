@@ -59,6 +59,19 @@ def test_every_nth_frame_and_no_other(stack_spec: Make, every: int) -> None:
     assert torch.equal(gates[:, 0], gates[:, 1])
 
 
+@pytest.mark.parametrize("every", [3, 6, 25])
+def test_every_nth_frame_after_a_billion_frames(stack_spec: Make, every: int) -> None:
+    clock = SwitchSpec(mode=SwitchMode.CLOCK, frequencies=1, min_period=every, max_period=every)
+    network = Network(stack_spec(LayerSpec(hidden=1, switch=clock)))
+    prepare_switches(network, SwitchTraining(every=every))
+    t = torch.randint(10**9, 2 * 10**9, (500,), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        gates, _ = network.stack[0].switch(t, torch.randn(500, 20 * every, 3))
+    counts = gates.sum(dim=1)
+    assert (counts == 20).float().mean() > 0.9
+    assert counts.mean() == pytest.approx(20, rel=0.08)
+
+
 def test_every_nth_frame_needs_such_a_clock(stack_spec: Make) -> None:
     network = Network(stack_spec(LayerSpec(hidden=2)))
     with pytest.raises(InvalidConfig, match="expected a clock of one period of 6 frames"):

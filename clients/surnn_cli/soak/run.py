@@ -6,22 +6,23 @@ import asyncio
 import collections
 import random
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import surnn
 from surnn.bench.machine import describe
 from surnn.bench.process import raise_file_limit
 from surnn.model import locate
+from surnn_cli.soak.marathon import Marathon
 from surnn_cli.soak.proxy import Proxy
 from surnn_cli.soak.sounds import eventful, make_movement, make_sound, undisturbed
 from surnn_cli.soak.streams import Case, Score, play_on
 from surnn_cli.soak.vandals import VANDALS, Counts, Scene, Tokens, run_vandal
 from surnn_cli.soak.victim import Victim
+from surnn_cli.soak.watch import Watch
 from surnn_client.aio import connect_async
 from surnn_server.tokens import new_key
 
@@ -30,13 +31,11 @@ __all__ = ["Soak", "run_soak"]
 Progress = Callable[[str], None]
 
 _TTL_S = 3600.0
-_QUIET_S = 60.0
-"""Wait for the last streams, and for the last slot."""
+_LAST_S = 300.0
+"""Wait for the last streams."""
 _POLL_S = 0.5
 _STEADY = 0.4
 """Share of the time, at the end, in which the server lives on: only then can its memory be seen."""
-_WARM_UP = 0.3
-"""Share of that time which counts as warming up."""
 _SOUNDS = 12
 
 
@@ -46,22 +45,16 @@ class Soak:
 
     minutes: float = 5.0
     streams: int = 24
-    """Well-behaved ones at the same time; every fifth is of a model that is reloaded."""
+    """Well-behaved ones at the same time; every fifth is of a model that is reloaded, and one lasts
+    as long as the soak."""
     seed: int = 1
     seconds: float = 20.0
     """Length of one stream's sound."""
     most_growth_mb: float = 64.0
     """Of the server's memory after it has warmed up; more is a failure."""
-
-
-@dataclass
-class _Watch:
-    """What was seen of the last server, in its steady part."""
-
-    memory: list[int] = field(default_factory=list)
-    files: list[int] = field(default_factory=list)
-    latency_ms: list[float] = field(default_factory=list)
-    """Mean of each look."""
+    most_slower: float = 4.0
+    """Latency at the end in that at the beginning of the steady part; more is a failure. Other
+    programs of the machine can double it."""
 
 
 def run_soak(options: Soak, progress: Progress = lambda line: None) -> dict[str, object]:
@@ -107,9 +100,10 @@ class _Run:
         self._replacing = asyncio.Lock()
         """Held while the server or its models are replaced: a server that starts with a damaged
         file serves nothing of that name, as it should."""
-        self._watch = _Watch()
-        self._left: dict[str, float] = {}
-        """What should be 0 after the last client."""
+        self._watch = Watch(options.most_growth_mb, options.most_slower)
+        self._marathon = Marathon()
+        self._told = 0
+        """Of what is lost, how much was told already."""
 
     async def go(self) -> dict[str, object]:
         options = self._options
@@ -122,7 +116,7 @@ class _Run:
             self._proxy.target = await self._victim.start()
             await self._learn(cases[0])
             await self._storm(cases)
-            await self._settle()
+            await self._watch.settle(self._victim)
             self._drains.append(await self._victim.drain())
         finally:
             await self._proxy.stop()
@@ -173,8 +167,10 @@ class _Run:
             asyncio.create_task(
                 play_on(url, cases, self._score, random.Random(options.seed * 1000 + i), over)
             )
-            for i in range(options.streams)
+            for i in range(options.streams - 1)
         ]
+        marathon = self._marathon.run(url, self._tokens, self._score, over)
+        players.append(asyncio.create_task(marathon))
         total = options.minutes * 60.0
         began = time.monotonic()
         others = [
@@ -184,12 +180,13 @@ class _Run:
         ]
         try:
             await self._break_server(began + total * (1.0 - _STEADY))
-            await self._observe(began + total)
+            await self._watch.observe(self._victim, began + total)
+            self._tell()
         finally:
             over.set()
         await asyncio.gather(*others)
         self._progress("waiting for the last streams")
-        _, late = await asyncio.wait(players, timeout=_QUIET_S + 120.0)
+        _, late = await asyncio.wait(players, timeout=_LAST_S)
         for player in late:
             player.cancel()
             self._score.lost.append("a stream did not come to its end")
@@ -247,34 +244,6 @@ class _Run:
             task.add_done_callback(running.discard)
         await asyncio.gather(*running)
 
-    async def _observe(self, until: float) -> None:
-        """Look at the last server again and again."""
-        before = await self._victim.metrics()
-        while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, 2.0))
-            now = await self._victim.metrics()
-            self._watch.memory.append(self._victim.memory_bytes())
-            self._watch.files.append(self._victim.open_files())
-            results = _grown("surnn_latency_seconds_count", before, now)
-            if results > 0:
-                spent = _grown("surnn_latency_seconds_sum", before, now)
-                self._watch.latency_ms.append(spent / results * 1000.0)
-            before = now
-        self._tell()
-
-    async def _settle(self) -> None:
-        """All clients are gone: what is left?"""
-        deadline = time.monotonic() + _QUIET_S
-        names = ("surnn_sessions_active", "surnn_slots_used")
-        while time.monotonic() < deadline:
-            metrics = await self._victim.metrics()
-            self._left = {name: metrics.get(name, -1.0) for name in names}
-            if not any(self._left.values()):
-                break
-            await asyncio.sleep(0.5)
-        await asyncio.sleep(1.0)
-        self._left["open_files"] = self._victim.open_files()
-
     def _tell(self) -> None:
         score = self._score
         self._progress(
@@ -282,21 +251,17 @@ class _Run:
             f"{len(score.lost)} are not; {sum(score.reconnects.values())} reconnects, "
             f"{self._victim.started} servers"
         )
+        for line in score.lost[self._told :]:
+            self._progress(f"not as it must be: {line}")
+        self._told = len(score.lost)
 
     # The report.
 
     def _report(self, cases: list[Case], wall_s: float, options: Soak) -> dict[str, object]:
         score, counts, victim = self._score, self._counts, self._victim
-        warm = int(len(self._watch.memory) * _WARM_UP)
-        memory, latency = self._watch.memory[warm:], self._watch.latency_ms[warm:]
-        growth = _change(memory)
         surprises = victim.surprises()
         failures = [*score.lost, *counts.wrong, *victim.unclean, *surprises]
-        left = {k: v for k, v in self._left.items() if k != "open_files" and v}
-        if left:
-            failures.append(f"left after the last client: {left}")
-        if growth > options.most_growth_mb * 1e6:
-            failures.append(f"memory grew by {growth / 1e6:.1f} MB")
+        failures += self._watch.failures()
         return {
             "report": "soak",
             "machine": describe(),
@@ -318,6 +283,11 @@ class _Run:
                 "reconnects": dict(score.reconnects.most_common()),
                 "sent_again_s": round(score.resent, 1),
             },
+            "marathon": {
+                "hours": self._marathon.hours,
+                "events": self._marathon.events,
+                "updates": self._marathon.updates,
+            },
             "faults": dict(self._done.most_common()),
             "clients": {
                 name: {
@@ -333,12 +303,7 @@ class _Run:
                 "unclean_ends": len(victim.unclean),
                 "unexpected_log_lines": len(surprises),
                 "steady_s": round(options.minutes * 60.0 * _STEADY, 1),
-                "memory_mb": round(statistics.median(memory) / 1e6, 1) if memory else None,
-                "memory_growth_mb": round(growth / 1e6, 2),
-                "open_files_under_load": max(self._watch.files, default=0),
-                "latency_ms": round(statistics.fmean(latency), 2) if latency else None,
-                "latency_growth_ms": round(_change(latency), 2),
-                "left": {k: int(v) for k, v in self._left.items()},
+                **self._watch.report(),
             },
             "failures": failures[:50],
             "lost": len(score.lost),
@@ -361,15 +326,3 @@ async def _passed(over: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _grown(name: str, before: dict[str, float], now: dict[str, float]) -> float:
-    return now.get(name, 0.0) - before.get(name, 0.0)
-
-
-def _change(values: list[int] | list[float]) -> float:
-    """From the median of the first third to that of the last one."""
-    third = len(values) // 3
-    if not third:
-        return 0.0
-    return statistics.median(values[-third:]) - statistics.median(values[:third])

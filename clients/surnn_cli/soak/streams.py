@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -26,13 +27,15 @@ from surnn_client import (
 from surnn_client.aio import AsyncStream, connect_async
 from surnn_client.reconnect import Reconnect
 
-__all__ = ["TOLERANCE", "Case", "Score", "play", "play_on"]
+__all__ = ["TOLERANCE", "Case", "Score", "open_stream", "play", "play_on"]
 
 TOLERANCE = 1e-5
 """Of probabilities of ONNX Runtime: their last bits depend on what shares a call."""
-_OPEN_S = 120.0
+# Time limits are for what hangs. They are above what a machine with other work can make of it.
+_OPEN_S = 300.0
+_OPEN_TIMEOUT_S = 30.0
 _POLICY = Reconnect(
-    attempts=400, within_s=180.0, max_delay_s=1.0, checkpoint_interval_s=1.0, buffer_s=8.0
+    attempts=400, within_s=300.0, max_delay_s=1.0, checkpoint_interval_s=1.0, buffer_s=8.0
 )
 
 
@@ -106,7 +109,7 @@ async def play(url: str, case: Case, score: Score, chance: random.Random) -> _To
     for last in (False, True) if handover else (True,):
         end = len(sound.data) if last else int(len(sound.data) * (handover or 0.0))
         async with AsyncExitStack() as stack:
-            stream = await _open(stack, url, case, token, score)
+            stream = await open_stream(stack, url, case.model, sound, token, score)
             if token:
                 begin = stream.ready.position * sound.bytes_per_sample
                 # What came behind the checkpoint comes again.
@@ -124,26 +127,34 @@ async def play(url: str, case: Case, score: Score, chance: random.Random) -> _To
     return told
 
 
-async def _open(
-    stack: AsyncExitStack, url: str, case: Case, token: str | None, score: Score
+async def open_stream(
+    stack: AsyncExitStack,
+    url: str,
+    model: str,
+    sound: Sound,
+    token: str | None,
+    score: Score,
+    report: Literal["events", "frame"] = "frame",
 ) -> AsyncStream:
-    """Open a stream; the client goes on by itself with an open one, but not before."""
-    sound = case.sound
+    """Open a stream; the client goes on by itself with an open one, but not before.
+
+    Raises `ClientError`.
+    """
     deadline = time.monotonic() + _OPEN_S
     while True:
         try:
             return await stack.enter_async_context(
                 connect_async(
                     url,
-                    model=case.model,
+                    model=model,
                     sample_rate=None if token else sound.rate,
                     encoding=None if token else sound.encoding,
                     channels=None if token else sound.channels,
                     thresholds=None if token else sound.thresholds or None,
-                    report="frame",
+                    report=report,
                     reconnect=_POLICY,
                     resume=token,
-                    open_timeout=10.0,
+                    open_timeout=_OPEN_TIMEOUT_S,
                 )
             )
         except ClientError as error:

@@ -19,8 +19,8 @@ from surnn_server.cluster.addresses import Address, listen
 from surnn_server.cluster.ledger import Ledger
 from surnn_server.cluster.membership import JOBS_MEMBER, Membership
 from surnn_server.logs import set_up_logs
-from surnn_server.serve import make_server, settle
-from surnn_server.service import load_models
+from surnn_server.repository import load_models
+from surnn_server.serve import make_server, prepared, settle
 from surnn_server.settings import Settings
 from surnn_server.transport import DrainingServer
 
@@ -54,7 +54,7 @@ def run_member(
         settings = settings.model_copy(update={"data_dir": ""})
     try:
         models = None if settings.models_dir else load_models(settings.models)
-        server = make_server(create_app(settings, models, membership), settings)
+        server = make_server(prepared(create_app(settings, models, membership)), settings)
     except SurnnError as error:
         log.error("cannot start: %s", error)
         _tell(ready, str(error))

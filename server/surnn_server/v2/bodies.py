@@ -17,7 +17,7 @@ __all__ = ["Budget", "decompress", "read_body"]
 _DETECT = 32 + zlib.MAX_WBITS
 """zlib tells gzip and zlib streams apart by itself."""
 _OFF_LOOP = 1 << 16
-"""Unpacking fewer bytes than this takes less time than a thread costs."""
+"""Copying or unpacking fewer bytes than this takes less time than a thread costs."""
 
 
 class Budget:
@@ -68,7 +68,8 @@ async def read_body(request: Request, limit: int, budget: Budget) -> AsyncIterat
             budget.take(len(part))
             held += len(part)
             parts.append(part)
-        body = b"".join(parts)
+        large = size >= _OFF_LOOP
+        body = await asyncio.to_thread(b"".join, parts) if large else b"".join(parts)
         parts.clear()
         if encoding in ("gzip", "deflate"):
             if len(body) < _OFF_LOOP:

@@ -19,19 +19,11 @@ from surnn.engine import StreamConfig
 from surnn.snapshot import Snapshot
 from surnn_server.auth import Principal
 from surnn_server.codes import ErrorCode, Refusal
-from surnn_server.lines import (
-    Checkpointed,
-    Computed,
-    Data,
-    Ended,
-    EndOfStream,
-    Failed,
-    Line,
-    MarkAt,
-    Marked,
-    Output,
-)
+from surnn_server.items import Data, EndOfStream, MarkAt
+from surnn_server.lines import Line
+from surnn_server.outputs import Computed, Ended, Failed, Marked, Output
 from surnn_server.places import Place
+from surnn_server.saved import Checkpointed
 from surnn_server.service import Service
 from surnn_server.v2.inputs import StreamFormat
 
