@@ -18,7 +18,7 @@ __all__ = ["Stream", "choose_rule", "choose_threshold", "measure_rule"]
 
 _ON = (*(round(0.3 + 0.05 * i, 2) for i in range(14)), 0.97, 0.98, 0.99)
 _BELOW = 0.15
-"""How far `off` lies below `on`."""
+"""How far `off` lies below `on` at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +70,17 @@ def choose_rule(
 
     `latency` limits the median delay of starts in seconds. What costs, all by the hour: labels
     that are missed and events that are false where the label is, and events beyond
-    `false_per_hour` where the label is nowhere.
+    `false_per_hour` where the label is nowhere. Events end where frames are below their own
+    threshold: an `off` close to a high `on` would cut them into pieces.
     """
+    threshold = choose_threshold(streams)
     ranked = []
     for wait in min_on:
         for on in _ON:
             rule = EventRule(
                 label=spec.labels[0],
                 on=on,
-                off=round(max(0.05, on - _BELOW), 2),
+                off=round(max(0.05, min(on - _BELOW, threshold)), 2),
                 min_on=wait,
                 min_off=min_off,
             )

@@ -240,7 +240,8 @@ def _points(points: object) -> list[str]:
 
 def _training(path: Path, spec: ModelSpec, figures: Mapping[str, Any]) -> list[str]:
     run = figures["training"]
-    options = "".join(f" {option}" for option in spec.training.get("options", ()))
+    given = spec.training.get("options")
+    options = "".join(f" {option}" for option in given) if isinstance(given, list) else ""
     return [
         "```",
         f"surnn train {path.name} --data DIR{options} --out {spec.name}",
