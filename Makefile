@@ -49,11 +49,12 @@ lint: $(VENV)/.dev    ## ruff and mypy strict
 audit: $(VENV)/.base  ## known vulnerabilities in what we depend on; asks the network
 	@SURNN_AUDIT=required .ci/audit
 
-fuzzapi: $(VENV)/.base  ## requests made up from the OpenAPI, against a server on port 8000
+fuzzapi: $(VENV)/.dev  ## inputs that schemathesis and atheris make up, with coverage as their guide
 	@test -x $(VENV)-audit/bin/schemathesis || $(PYTHON) -m venv $(VENV)-audit
-	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install schemathesis
-	@$(VENV)-audit/bin/schemathesis run http://127.0.0.1:8000/openapi.json --seed 1 \
-		--checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance
+	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check --quiet install schemathesis atheris
+	@$(BIN)/python tests/fuzz/openapi.py $(VENV)-audit/bin/schemathesis docs/data/openapi.json --seed 1
+	@PYTHONPATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'):model:server:clients \
+		$(VENV)-audit/bin/python tests/fuzz/guided.py --all docs/data/guided.json -runs=20000 -seed=1
 
 clean:           ## remove the virtual environment and caches
 	rm -rf $(VENV) $(VENV)-audit .pytest_cache .mypy_cache .ruff_cache

@@ -30,10 +30,12 @@ __all__ = [
     "HORIZONS",
     "LIMIT",
     "AnomalyRule",
+    "Forecast",
     "Judge",
     "Verdict",
     "Watcher",
     "first_scale",
+    "forecast",
     "forecast_errors",
 ]
 
@@ -153,12 +155,31 @@ class Watcher:
         self._forecasts.close()
 
 
-def forecast_errors(model: Model, rows: Float32, warm_up: int) -> NDArray[np.float64]:
-    """What a model did not foresee of a whole series [n, channels], scaled by its first rows."""
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a model made of a whole series."""
+
+    errors: NDArray[np.float64]
+    """What it did not foresee [n, channels]."""
+    open_rate: float
+    """Share of neurons that were updated, over rows and channels."""
+
+
+def forecast(model: Model, rows: NDArray[np.floating], warm_up: int) -> Forecast:
+    """Forecast a whole series [n, channels], scaled by its first rows.
+
+    Raises `InvalidConfig` for a model that does not forecast.
+    """
     forecasts = _Forecasts(model, rows.shape[1])
     errors = forecasts.begin(rows, warm_up)
+    updates = forecasts.updates
     forecasts.close()
-    return errors
+    return Forecast(errors, updates / max(errors.size * model.spec.neurons, 1))
+
+
+def forecast_errors(model: Model, rows: NDArray[np.floating], warm_up: int) -> NDArray[np.float64]:
+    """What a model did not foresee of a whole series [n, channels], scaled by its first rows."""
+    return forecast(model, rows, warm_up).errors
 
 
 class _Forecasts:
@@ -177,6 +198,8 @@ class _Forecasts:
         self._scale = np.ones(channels)
         # Forecasts that wait for their row: [horizon, channels].
         self._ahead = np.zeros((max(HORIZONS), channels))
+        self.updates = 0
+        """Neurons that were updated so far."""
 
     def begin(self, rows: NDArray[np.floating], warm_up: int) -> NDArray[np.float64]:
         """The first rows of a machine: learn from `warm_up` of them how to scale; their errors."""
@@ -197,6 +220,7 @@ class _Forecasts:
                 assert result is not None
                 count = len(result.probs)
                 forecasts[done : done + count, channel] = result.probs[:, 1]
+                self.updates += sum(result.updates)
             done += count
         known = np.concatenate([self._ahead, forecasts])
         self._ahead = known[len(rows) :]

@@ -13,11 +13,14 @@ import numpy as np
 
 from surnn.events import Extremes
 from surnn.runtimes.base import FrameBlock
+from surnn.runtimes.joined import JoinedBlocks
 from surnn.spec import Head, ModelSpec
 from surnn.types import Float32
 
 __all__ = ["Answer", "Stream", "answer_all", "answer_one", "probabilities"]
 
+_FEW = 32
+"""Frames up to which Python counts faster than numpy."""
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 
 
@@ -49,8 +52,11 @@ class Answer(NamedTuple):
 def answer_one(stream: Stream, block: FrameBlock) -> Answer:
     """One session's answer: the plain way, and the reference of the other."""
     logits, opened = block.logits, block.opened
-    updates = np.add.reduce(opened, axis=0, dtype=np.float64).tolist()
     computed = len(logits)
+    if computed <= _FEW:
+        updates = [sum(layer) for layer in opened.T.tolist()]
+    else:
+        updates = np.add.reduce(opened, axis=0, dtype=np.float64).tolist()
     if early := max(0, stream.spec.lookahead - stream.frames):
         logits, opened = logits[early:], opened[early:]
     probs = probabilities(logits, stream.spec.head)
@@ -64,26 +70,33 @@ def answer_all(streams: Sequence[Stream], blocks: Sequence[FrameBlock]) -> list[
     """
     if len(streams) == 1:
         return [answer_one(streams[0], blocks[0])]
+    spec = streams[0].spec
+    lookahead, head = spec.lookahead, spec.head
+    if isinstance(blocks, JoinedBlocks) and min([s.frames for s in streams]) >= lookahead:
+        frames, rest = divmod(len(blocks.logits), len(blocks))
+        if frames and not rest and blocks.ends[1:] == [*range(frames, blocks.ends[-1] + 1, frames)]:
+            return _answer_same(blocks.logits, blocks.opened, frames, head)
     answers: list[Answer | None] = [None] * len(streams)
     same: dict[int, list[int]] = {}
     for i, (stream, block) in enumerate(zip(streams, blocks, strict=True)):
-        if stream.frames < stream.spec.lookahead or not len(block.logits):
+        if stream.frames < lookahead or not len(block.logits):
             answers[i] = answer_one(stream, block)
         else:
             same.setdefault(len(block.logits), []).append(i)
     for frames, members in same.items():
-        head = streams[members[0]].spec.head
-        together = _answer_same([blocks[i] for i in members], frames, head)
+        logits = np.concatenate([blocks[i].logits for i in members])
+        opened = np.concatenate([blocks[i].opened for i in members])
+        together = _answer_same(logits, opened, frames, head)
         for i, answer in zip(members, together, strict=True):
             answers[i] = answer
     return [answer for answer in answers if answer is not None]
 
 
-def _answer_same(blocks: Sequence[FrameBlock], frames: int, head: Head) -> list[Answer]:
-    shape = (len(blocks), frames, -1)
-    logits = np.concatenate([block.logits for block in blocks])
+def _answer_same(logits: Float32, opened: Float32, frames: int, head: Head) -> list[Answer]:
+    """Answers of sessions with so many frames each, one behind the other."""
+    shape = (len(logits) // frames, frames, -1)
     probs = probabilities(logits, head).reshape(shape)
-    opened = np.concatenate([block.opened for block in blocks]).reshape(shape)
+    opened = opened.reshape(shape)
     updates = opened.sum(axis=1, dtype=np.float64).astype(np.int64).tolist()
     # Along this axis numpy adds in the same order as for one session alone.
     means = probs.sum(axis=1) / np.float32(frames)

@@ -21,7 +21,8 @@ from surnn.dataset.labelled import Truth
 from surnn.dataset.record import DataRecord
 from surnn.dataset.split import Part
 from surnn.errors import InvalidConfig
-from surnn.evaluate import Heard, Progress, listen
+from surnn.evaluate import listen
+from surnn.listening import Heard, Progress
 from surnn.measures import EventMatch, calibration, event_figures, frame_figures, match_events
 from surnn.model import Model
 from surnn.spec import EventRule, ModelKind, ModelSpec

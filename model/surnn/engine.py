@@ -10,10 +10,11 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import add
 
 import numpy as np
 
-from surnn.answers import Answer, answer_all
+from surnn.answers import Answer, answer_all, answer_one
 from surnn.encodings import Encoding
 from surnn.errors import InvalidConfig, InvalidSnapshot
 from surnn.events import EventDetector, override_rules
@@ -113,24 +114,25 @@ class Session:
 
     def absorb(self, answer: Answer, compute_ms: float) -> ChunkResult:
         """Count frames that were computed, and find their events: the result of both."""
+        probs, opened, updates, computed, extremes, summary = answer
         first, rate = self.reported, self._frame_rate
-        self.frames += answer.computed
-        self.updates = [n + more for n, more in zip(self.updates, answer.updates, strict=True)]
-        events = self.detector.update(answer.probs, answer.extremes)
+        self.frames += computed
+        self.updates = [*map(add, self.updates, updates)]
+        events = self.detector.update(probs, extremes)
         self.events += len(events)
         return ChunkResult(
             first / rate,
             self.reported / rate,
             first,
-            answer.probs,
-            answer.opened,
+            probs,
+            opened,
             self.hidden,
             self.neuron_bytes,
-            answer.updates,
-            answer.computed,
+            updates,
+            computed,
             tuple(events),
             compute_ms,
-            answer.summary,
+            summary,
         )
 
 
@@ -260,6 +262,8 @@ class Engine:
         Sessions with no whole frame give None. Raises `StaleSlot` when a session was closed, or
         `InvalidShape` when one appears twice; every session then still has its frames.
         """
+        if len(sessions) == 1:
+            return [self._step_one(sessions[0], max_frames)]
         results: list[ChunkResult | None] = [None] * len(sessions)
         self.pool.rows([session.slot for session in sessions])
         batch = [i for i, session in enumerate(sessions) if session.ready]
@@ -273,3 +277,16 @@ class Engine:
         for i, answer in zip(batch, answers, strict=True):
             results[i] = sessions[i].absorb(answer, compute_ms)
         return results
+
+    def _step_one(self, session: Session, max_frames: int) -> ChunkResult | None:
+        """The same for one session, without what a batch takes: short chunks notice it."""
+        slot = session.slot
+        if not self.pool.holds(slot):
+            self.pool.rows([slot])  # says what is wrong
+        if not session.ingest.ready:
+            return None
+        frames = take_frames([session.ingest], max_frames)
+        began = time.perf_counter()
+        block = self.runtime.run(self.pool, [slot], frames)[0]
+        compute_ms = (time.perf_counter() - began) * 1000.0
+        return session.absorb(answer_one(session, block), compute_ms)

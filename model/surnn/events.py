@@ -27,6 +27,10 @@ Extremes = tuple[Sequence[float], Sequence[float]]
 """Highest and lowest probability of each label [C]."""
 
 
+_FEW = 64
+"""Numbers up to which Python is done sooner than numpy."""
+
+
 def override_rules(spec: ModelSpec, thresholds: Mapping[str, Mapping[str, float]]) -> ModelSpec:
     """The spec with event rules changed: `{"speech": {"on": 0.7, "min_off": 0.5}}`."""
     if thresholds and spec.head is Head.LINEAR:
@@ -80,12 +84,7 @@ class EventDetector:
         self._frame += frames
         if not frames or not self._followers:
             return []
-        if extremes is None:
-            high = np.maximum.reduce(probs).tolist()
-            # Only open spans look at it.
-            low = np.minimum.reduce(probs).tolist() if self.active else high
-        else:
-            high, low = extremes
+        high, low = _extremes(probs) if extremes is None else extremes
         decided: list[tuple[int, Event]] = []
         for follower in self._followers:
             column = follower.column
@@ -110,6 +109,13 @@ class EventDetector:
     def finish(self) -> list[Event]:
         """Close every open span at the end of the stream."""
         return [f.close(self._frame) for f in self._followers if f.active and not f.point]
+
+
+def _extremes(probs: Float32) -> Extremes:
+    if probs.size <= _FEW:
+        columns = probs.T.tolist()
+        return [max(column) for column in columns], [min(column) for column in columns]
+    return np.maximum.reduce(probs).tolist(), np.minimum.reduce(probs).tolist()
 
 
 class _Follower:

@@ -122,7 +122,9 @@ class ConvolutionEncoder:
         self._width = len(bias)
         wide = padded(self._width, 16)
         matrix = weight.transpose(2, 1, 0).reshape(-1, self._width).astype(np.float64)
-        self._weights = aligned(np.pad(matrix, ((0, 0), (0, wide - self._width))))
+        matrix = np.pad(matrix, ((0, 0), (0, wide - self._width)))
+        # Blocks of 16 outputs, one after the other.
+        self._weights = aligned(matrix.reshape(len(matrix), -1, 16).transpose(1, 0, 2))
         self._bias = aligned(np.pad(bias.astype(np.float64), (0, wide - self._width)))
 
     def __call__(self, features: Float32, offsets: Int64, rows: Int64, past: Float32) -> Float32:

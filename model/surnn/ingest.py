@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from surnn.encodings import FLOATS, Encoding, decode
 from surnn.errors import InvalidAudio, InvalidConfig, InvalidShape
 from surnn.resample import Resampler
+from surnn.runtimes.joined import JoinedFrames
 from surnn.spec import ModelKind, ModelSpec
 from surnn.types import Float32
 
@@ -311,33 +313,24 @@ class Ingest:
             self._pending_samples += len(samples)
 
 
-def take_frames(ingests: Sequence[Ingest], max_frames: int) -> list[Float32]:
-    """What `Ingest.take` gives for each, bit for bit; plain streams are decoded together.
-
-    Their frames are views of one array, one behind the other, as a runtime needs them.
-    """
+def take_frames(ingests: Sequence[Ingest], max_frames: int) -> Sequence[Float32]:
+    """What `Ingest.take` gives for each, bit for bit; plain streams are decoded together."""
     size = ingests[0].spec.frame_size
     if len(ingests) == 1:
-        data = ingests[0].take_bytes(max_frames)
-        if data is None:
-            return [ingests[0].take(max_frames)]
-        return [_decode_pcm(data).reshape(-1, size)]
-    frames: list[Float32 | None] = [None] * len(ingests)
-    plain: list[tuple[int, bytes]] = []
-    for i, ingest in enumerate(ingests):
+        (ingest,) = ingests
         data = ingest.take_bytes(max_frames)
-        if data is None:
-            frames[i] = ingest.take(max_frames)
-        else:
-            plain.append((i, data))
-    if plain:
-        joined = _decode_pcm(b"".join([data for _, data in plain])).reshape(-1, size)
-        begin = 0
-        for i, data in plain:
-            end = begin + len(data) // (2 * size)
-            frames[i] = joined[begin:end]
-            begin = end
-    return [item for item in frames if item is not None]
+        return [ingest.take(max_frames) if data is None else _decode_pcm(data).reshape(-1, size)]
+    taken = [ingest.take_bytes(max_frames) for ingest in ingests]
+    plain = [data for data in taken if data is not None]
+    ends = [0, *accumulate([len(data) // (2 * size) for data in plain])]
+    joined = JoinedFrames(_decode_pcm(b"".join(plain)).reshape(-1, size), ends)
+    if len(plain) == len(ingests):
+        return joined
+    decoded = iter(joined)
+    return [
+        ingest.take(max_frames) if data is None else next(decoded)
+        for ingest, data in zip(ingests, taken, strict=True)
+    ]
 
 
 def _decode_pcm(data: bytes) -> Float32:

@@ -19,6 +19,8 @@ from surnn.spec import Head, ModelSpec
 from surnn.types import EventKind, Float32, Int64
 
 __all__ = [
+    "POINT_EARLY",
+    "POINT_LATE",
     "EventMatch",
     "calibration",
     "class_f1",
@@ -32,8 +34,10 @@ __all__ = [
 Figures = dict[str, object]
 _BLOCK = 50
 """Frames."""
-_EARLY = 0.2
+POINT_EARLY = 0.2
 """Seconds by which an event may come before its segment and still be its: edges are not sharp."""
+POINT_LATE = 0.5
+"""Seconds behind a word in which its event still counts."""
 
 
 def confusion(truth: NDArray[np.integer], found: Int64, classes: int) -> Int64:
@@ -156,7 +160,9 @@ def match_events(
         hit: set[int] = set()
         for event in (e for e in events if e.label == label):
             inside = [
-                i for i, s in enumerate(targets) if s.start - _EARLY <= event.time <= s.end + late
+                i
+                for i, s in enumerate(targets)
+                if s.start - POINT_EARLY <= event.time <= s.end + late
             ]
             fresh = [i for i in inside if i not in hit]
             if fresh:

@@ -72,9 +72,9 @@ class Stream:
         self.close()
 
     def _drain(self) -> list[ChunkResult]:
-        results = []
-        while self._session.ready:
-            (result,) = self._engine.step([self._session], _BLOCK)
+        session, results = self._session, []
+        while session.ready:
+            (result,) = self._engine.step([session], _BLOCK)
             if result is not None and result.frames:
                 results.append(result)
         return results

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from surnn import ChunkResult
 from surnn.answers import Answer, answer_all, answer_one
@@ -16,6 +16,9 @@ from surnn.engine import Engine, Session
 from surnn.errors import DeviceLost
 from surnn.ingest import take_frames
 from surnn.runtimes.base import FrameBlock
+from surnn.runtimes.joined import JoinedBlocks
+from surnn.state import Slot
+from surnn.types import Float32
 
 __all__ = ["compute", "group_by_frames"]
 
@@ -51,9 +54,9 @@ def compute(
     # A runtime that fails may have advanced some states already.
     before = None if engine.runtime.atomic else engine.pool.gather(slots)
     began = time.perf_counter()
-    blocks: list[FrameBlock | Exception] = []
+    blocks: Sequence[FrameBlock | Exception]
     try:
-        blocks += engine.runtime.run(engine.pool, slots, frames)
+        blocks = engine.runtime.run(engine.pool, slots, frames)
     except DeviceLost:
         raise
     except Exception as error:  # noqa: BLE001  a runtime may raise anything
@@ -61,25 +64,27 @@ def compute(
             return [error]
         if before is not None:
             engine.pool.scatter(slots, before)
-        for slot, block in zip(slots, frames, strict=True):
-            try:
-                blocks += engine.runtime.run(engine.pool, [slot], [block])
-            except DeviceLost:
-                raise
-            except Exception as alone:  # noqa: BLE001
-                blocks.append(alone)
+        blocks = [_alone(engine, slot, block) for slot, block in zip(slots, frames, strict=True)]
     share_ms = (time.perf_counter() - began) * 1000.0 / len(sessions)
     answers = _answers(sessions, blocks)
     return [_absorb(s, answer, share_ms) for s, answer in zip(sessions, answers, strict=True)]
 
 
+def _alone(engine: Engine, slot: Slot, frames: Float32) -> FrameBlock | Exception:
+    try:
+        return engine.runtime.run(engine.pool, [slot], [frames])[0]
+    except DeviceLost:
+        raise
+    except Exception as error:  # noqa: BLE001  hits this session only
+        return error
+
+
 def _answers(
     sessions: Sequence[Session], blocks: Sequence[FrameBlock | Exception]
 ) -> list[Answer | Exception]:
-    whole = [block for block in blocks if not isinstance(block, Exception)]
     try:
-        if len(whole) == len(blocks):
-            return [*answer_all(sessions, whole)]
+        if _all_whole(blocks):
+            return [*answer_all(sessions, blocks)]
     except Exception:  # noqa: BLE001  one of them is wrong: it is found below
         pass
     answers: list[Answer | Exception] = []
@@ -89,6 +94,14 @@ def _answers(
         except Exception as error:  # noqa: BLE001  must not reach the other sessions
             answers.append(error)
     return answers
+
+
+def _all_whole(
+    blocks: Sequence[FrameBlock | Exception],
+) -> TypeGuard[Sequence[FrameBlock]]:
+    if isinstance(blocks, JoinedBlocks):
+        return True
+    return not any(isinstance(block, Exception) for block in blocks)
 
 
 def _absorb(

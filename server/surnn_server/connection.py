@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import TypeVarTuple
 
@@ -16,7 +16,7 @@ from surnn_server.auth import Principal
 from surnn_server.codes import CloseCode, ErrorCode, Refusal
 from surnn_server.deadlines import Deadlines
 from surnn_server.lobby import Lobby
-from surnn_server.messages import ClientMessage, End, Flush, Marker, Start
+from surnn_server.messages import ClientMessage, End, Flush, Marker, Overflow, Start
 from surnn_server.outputs import Computed, Ended, Failed, Opened, Output
 from surnn_server.places import Place
 from surnn_server.protocol import Dialogue
@@ -66,6 +66,8 @@ class Connection:
         self._cut = cut
         self._principal = principal or Principal("", frozenset(Scope), Quota(KeyLimits()))
         self._dialogue = Dialogue(service.settings.max_message_bytes)
+        self._may_block = False
+        """Does this client want to wait where others are refused?"""
         self._session: StreamSession | None = None
         self._place: Place
         self._failure: Failed | None = None
@@ -98,7 +100,11 @@ class Connection:
     def binary(self, data: bytes) -> None:
         """A binary frame arrived."""
         if self._hears():
-            self._guarded(self._take, data)
+            # As `_guarded`, without its call: this is where nearly all messages come.
+            try:
+                self._take(data)
+            except Exception as error:  # noqa: BLE001  logged, and told to the client
+                self._failed(error)
 
     async def room(self) -> None:
         """Wait while the client's next message should not be read."""
@@ -122,34 +128,47 @@ class Connection:
     async def outgoing(self) -> AsyncGenerator[bytes | Close, None]:
         """Text frames as they become due, then one `Close`."""
         while True:
-            for item in self.due():
-                yield item
-                if isinstance(item, Close):
-                    return
-            self._wake.clear()
-            await self._wake.wait()
-
-    def due(self) -> Iterator[bytes | Close]:
-        """Text frames that can be sent now; the last of all is followed by one `Close`."""
-        session = self._session
-        while session is not None and session.outbox:
-            output = session.outbox.popleft()
-            yield from self._frames(session, output)
-            if isinstance(output, Ended):
-                self._finish("end")
-                yield Close(CloseCode.DONE, "")
+            texts, close = self.due(1)
+            for text in texts:
+                yield text
+            if close is not None:
+                yield close
                 return
-        if self._failure is not None:
-            failed = self._failure
-            yield self._encode(
-                replies.error(failed.code, failed.message, self._retry_after, self._token)
-            )
-            yield Close(failed.code.close, failed.code.value)
+            if not texts:
+                self._wake.clear()
+                await self._wake.wait()
+
+    def due(self, most: int) -> tuple[list[bytes], Close | None]:
+        """Text frames that can be sent now, about `most` of them, and what comes after the last.
+
+        Fewer than `most` are all that there are.
+        """
+        texts: list[bytes] = []
+        session = self._session
+        if session is not None:
+            outbox = session.outbox
+            while outbox:
+                if len(texts) >= most:
+                    return texts, None
+                output = outbox.popleft()
+                self._encode_output(session, output, texts)
+                if isinstance(output, Ended):
+                    self._finish("end")
+                    return texts, Close(CloseCode.DONE, "")
+        failed = self._failure
+        if failed is None:
+            return texts, None
+        texts.append(
+            self._encode(replies.error(failed.code, failed.message, self._retry_after, self._token))
+        )
+        return texts, Close(failed.code.close, failed.code.value)
 
     @property
     def full(self) -> bool:
         """Should the client's next message not be read?"""
-        return self._over is None and self._session is not None and self._session.blocked
+        if not self._may_block or self._over is not None or self._session is None:
+            return False
+        return self._session.blocked
 
     def fail(self, code: ErrorCode, message: str, retry_after: float | None = None) -> None:
         """End the session with an error, with a token where it can go on. The first counts."""
@@ -192,11 +211,15 @@ class Connection:
     def _guarded(self, action: Callable[[*Arguments], None], *arguments: *Arguments) -> None:
         try:
             action(*arguments)
-        except Refusal as refusal:
-            self.fail(refusal.code, refusal.message, refusal.retry_after)
-        except Exception:  # noqa: BLE001  logged, and told to the client
-            self._log.exception("connection %s failed", self.id)
-            self.fail(ErrorCode.INTERNAL, "the server failed to handle a message")
+        except Exception as error:  # noqa: BLE001  logged, and told to the client
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, Refusal):
+            self.fail(error.code, error.message, error.retry_after)
+            return
+        self._log.error("connection %s failed", self.id, exc_info=error)
+        self.fail(ErrorCode.INTERNAL, "the server failed to handle a message")
 
     def _take(self, data: bytes) -> None:
         self._dialogue.binary(data)
@@ -239,6 +262,7 @@ class Connection:
                 place.worker, start, self._settings, self._arrived, self.id, snapshot
             )
         self._place = place
+        self._may_block = start.overflow is Overflow.BLOCK
         self._service.lobby.leave(self)
         self._deadlines.started()
         self._span.set_attribute("surnn.model", place.name)
@@ -284,13 +308,15 @@ class Connection:
         self.on_due()
         self._read.set()
 
-    def _frames(self, session: StreamSession, output: Output) -> list[bytes]:
+    def _encode_output(self, session: StreamSession, output: Output, texts: list[bytes]) -> None:
         now = time.perf_counter()
-        if isinstance(output, Opened):
-            return [self._encode(session.ready(self.id))]
         if isinstance(output, Computed):
             session.latency.observe(now - output.arrived)
-        return [self._encode(message) for message in session.messages(output, now)]
+        elif isinstance(output, Opened):
+            texts.append(self._encode(session.ready(self.id)))
+            return
+        for message in session.messages(output, now):
+            texts.append(self._encode(message))
 
     def _encode(self, message: replies.Reply) -> bytes:
         text = replies.encode(message, self._seq)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from itertools import islice
 
 from surnn_server.connection import Close, Connection
 from surnn_server.transport import Wire
@@ -29,7 +27,6 @@ class DirectStream:
         self.closed: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._connection = connection
         self._wire: Wire | None = None
-        self._due: Iterator[bytes | Close] | None = None
         self._pumping = False
         self._waiting: asyncio.Task[None] | None = None
 
@@ -77,19 +74,13 @@ class DirectStream:
             self._pumping = False
 
     def _write(self, wire: Wire) -> None:
-        if self._due is None:
-            self._due = self._connection.due()
-        items = list(islice(self._due, _AT_ONCE))
-        close = items.pop() if items and isinstance(items[-1], Close) else None
-        texts = [item for item in items if isinstance(item, bytes)]
+        texts, close = self._connection.due(_AT_ONCE)
         if texts:
             wire.write(texts)
-        if isinstance(close, Close):
+        if close is not None:
             self.closed.set_result(close)
-        elif len(items) == _AT_ONCE:
+        elif len(texts) >= _AT_ONCE:
             asyncio.get_running_loop().call_soon(self.writable)
-        else:
-            self._due = None
 
     async def _wait_for_room(self) -> None:
         await self._connection.room()

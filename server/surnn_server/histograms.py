@@ -18,6 +18,9 @@ from prometheus_client.utils import floatToGoString
 
 __all__ = ["BatchHistogram", "Distribution"]
 
+_TOGETHER = 256
+"""Values that wait to be counted at most."""
+
 
 class Distribution:
     """The values of one set of labels. Thread-safe."""
@@ -27,18 +30,35 @@ class Distribution:
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
         self._lock = threading.Lock()
+        self._noted: list[float] = []
 
     def observe(self, values: Iterable[float]) -> None:
         """Count values."""
         with self._lock:
-            for value in values:
-                self._counts[bisect_left(self._bounds, value)] += 1
-                self._sum += value
+            self._count(values)
+
+    def note(self, value: float) -> None:
+        """Count one value: later, together with others, which takes less time."""
+        with self._lock:
+            self._noted.append(value)
+            if len(self._noted) >= _TOGETHER:
+                self._count_noted()
 
     def snapshot(self) -> tuple[list[int], float]:
         """Values up to each bound and in all, and their sum."""
         with self._lock:
+            self._count_noted()
             return list(accumulate(self._counts)), self._sum
+
+    def _count(self, values: Iterable[float]) -> None:
+        counts, bounds = self._counts, self._bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            self._sum += value
+
+    def _count_noted(self) -> None:
+        self._count(self._noted)
+        self._noted.clear()
 
 
 class BatchHistogram(Collector):

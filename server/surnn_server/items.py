@@ -11,7 +11,7 @@ __all__ = ["Data", "EndOfStream", "FlushAt", "Gap", "Item", "MarkAt"]
 class Data:
     """Samples as they arrived. Not frozen, because there are so many."""
 
-    payload: memoryview
+    payload: bytes | memoryview
     arrived: float
     """`time.perf_counter()` at arrival."""
 

@@ -101,7 +101,7 @@ class Line:
         """Is there something for the worker to do in its next turn?"""
         session = self.session
         return session is not None and bool(
-            self.inbox or session.ready or self.saving or self.suspending
+            self.inbox or self.suspending or session.ready or self.saving
         )
 
     def waiting(self, frame_bytes: float) -> float:

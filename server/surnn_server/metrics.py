@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import mul
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from surnn import ChunkResult, ModelSpec
-from surnn.types import open_rates
 from surnn_server.codes import ErrorCode
 from surnn_server.histograms import BatchHistogram, Distribution
 
@@ -157,7 +157,7 @@ class Latency:
 
     def observe(self, seconds: float) -> None:
         """A result was sent."""
-        self._seconds.observe((seconds,))
+        self._seconds.note(seconds)
         if seconds > self._late_after_s:
             self._late.inc()
 
@@ -187,9 +187,9 @@ class ModelMetrics:
         self._frames = metrics.frames.labels(name)
         self._updates = metrics.updates.labels(name)
         self._skipped = metrics.skipped.labels(name)
-        self._dense_bytes = sum(
-            layer.hidden * size for layer, size in zip(spec.layers, spec.neuron_bytes, strict=True)
-        )
+        self._hidden = [layer.hidden for layer in spec.layers]
+        self._neuron_bytes = spec.neuron_bytes
+        self._dense_bytes = sum(map(mul, self._hidden, self._neuron_bytes))
         self._written = metrics.state_bytes.labels(name, "open")
         self._left = metrics.state_bytes.labels(name, "closed")
         self._open_rate = [
@@ -206,20 +206,18 @@ class ModelMetrics:
         if not results:
             return
         self._queue.observe(queue_s)
-        frames = updates = possible = written = most = 0
-        rates = []
-        for result in results:
-            frames += len(result.probs)
-            updates += sum(result.updates)
-            possible += sum(result.hidden) * result.computed
-            sizes = result.neuron_bytes
-            written += sum([n * size for n, size in zip(result.updates, sizes, strict=True)])
-            most += result.computed * self._dense_bytes
-            rates.append(open_rates(result.updates, result.hidden, result.computed))
-        self._frames.inc(frames)
+        counts = [result.computed for result in results]
+        computed, updates, written = sum(counts), 0, 0
+        by_layer = zip(*[result.updates for result in results], strict=True)
+        for layer, done in enumerate(by_layer):
+            total, hidden = sum(done), self._hidden[layer]
+            updates += total
+            written += total * self._neuron_bytes[layer]
+            self._open_rate[layer].observe(
+                [n / (hidden * frames) if frames else 0.0 for n, frames in zip(done, counts)]  # noqa: B905
+            )
+        self._frames.inc(sum([len(result.probs) for result in results]))
         self._updates.inc(updates)
-        self._skipped.inc(possible - updates)
+        self._skipped.inc(computed * sum(self._hidden) - updates)
         self._written.inc(written)
-        self._left.inc(most - written)
-        for distribution, layer in zip(self._open_rate, zip(*rates, strict=True), strict=True):
-            distribution.observe(layer)
+        self._left.inc(computed * self._dense_bytes - written)

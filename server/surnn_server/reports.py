@@ -64,8 +64,12 @@ class Reporter:
         self._open_rate = _rates(result)
         messages = [self._event(event, item.arrived, now) for event in result.events]
         if self._report is not Report.EVENTS and (fresh := self._fresh(item)):
-            self._merged_frames += fresh.result.frames
-            if self._merged_frames >= self._least_frames:
+            frames = len(fresh.result.probs)
+            self._merged_frames += frames
+            if frames >= self._least_frames and not self._merged:  # as most of the time
+                self._merged_frames = 0
+                messages.append(self._chunk([fresh], self._open_rate if fresh is item else None))
+            elif self._merged_frames >= self._least_frames:
                 self._merged.append(fresh)
                 messages += self.flush()
             else:
@@ -122,7 +126,7 @@ class Reporter:
         known = self._reported_frames - result.first_frame
         if known <= 0:
             return item
-        if known >= result.frames:
+        if known >= len(result.probs):
             return None
         return replace(item, result=tail(result, known, self._spec))
 
@@ -136,25 +140,29 @@ class Reporter:
             latency_ms=(now - arrived) * 1000.0,
         )
 
-    def _chunk(self, items: list[Computed]) -> Reply:
+    def _chunk(self, items: list[Computed], rates: Sequence[float] | None = None) -> Reply:
+        """A chunk of these; `rates` are its open rates, where they are known."""
         newest = items[-1]
         result, queue_ms, batch = newest.result, newest.queue_ms, newest.batch
         if len(items) == 1:
-            rates = _rates(result)
+            rates = _rates(result) if rates is None else rates
         else:
             result = joined([item.result for item in items])
             rates = result.open_rates.mean(axis=0, dtype=np.float64).tolist()
             queue_ms = max([item.queue_ms for item in items])
             batch = max([item.batch for item in items])
-        frames, first, labels = result.frames, result.first_frame, self._labels
+        frames, first, labels = len(result.probs), result.first_frame, self._labels
+        compute_ms = result.compute_ms
         sparsity = replies.sparsity(rates, sum(result.updates), self._neurons * result.computed)
         if self._report is Report.FRAME:
             columns = np.ascontiguousarray(result.probs.T)
             by_label: Reply = dict(zip(labels, columns, strict=True))
             sparsity["frames"] = list(np.ascontiguousarray(result.open_rates.T))
         else:
-            summary = zip(labels, result.mean_probs, result.peak_probs, strict=True)
-            by_label = {label: {"mean": mean, "max": peak} for label, mean, peak in summary}
+            means, peaks = result.summary or (result.mean_probs, result.peak_probs)
+            by_label = {
+                label: {"mean": means[i], "max": peaks[i]} for i, label in enumerate(labels)
+            }
         return {
             "type": "chunk",
             "seq": 0,
@@ -167,10 +175,10 @@ class Reporter:
             "probs": by_label,
             "sparsity": sparsity,
             "cost": {
-                "compute_ms": round(result.compute_ms, 4),
+                "compute_ms": round(compute_ms, 4),
                 "queue_ms": round(queue_ms, 4),
                 "batch": batch,
-                "realtime_factor": _realtime_factor(result.end - result.start, result.compute_ms),
+                "realtime_factor": _realtime_factor(result.end - result.start, compute_ms),
             },
         }
 

@@ -43,8 +43,9 @@ class Rounds:
             self._turns.advance(line, outputs, take_data=True)
             if outputs:
                 taken_in.append((line, outputs))
-            if line.session is not None and line.session.ready:
-                ready.append((line, min(line.session.ready, self._turns.max_frames)))
+            session = line.session
+            if session is not None and (frames := session.ready):
+                ready.append((line, min(frames, self._turns.max_frames)))
         yield taken_in
         for group in group_by_frames(ready):
             yield self._compute(group)
@@ -52,6 +53,9 @@ class Rounds:
         yield self._save(lines)
 
     def _save(self, lines: Sequence[Line]) -> Deliveries:
+        lines = [line for line in lines if line.saving or line.suspending]
+        if not lines:
+            return []
         before = self._turns.checkpoints.taken
         deliveries: Deliveries = []
         for line in lines:

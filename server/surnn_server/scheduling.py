@@ -49,10 +49,15 @@ class RunQueue(Generic[T]):
         """The item has work since now."""
         heapq.heappush(self._heap, (now + priority.slack_s, next(self._order), now, item))
 
-    def pop(self) -> tuple[T, float]:
-        """The item whose turn it is, and since when it waits."""
-        _, _, since, item = heapq.heappop(self._heap)
-        return item, since
+    def take(self, most: int) -> tuple[list[T], float]:
+        """The items whose turn it is, and since when the first of them waits."""
+        heap, first = self._heap, math.inf
+        items: list[T] = []
+        while heap and len(items) < most:
+            _, _, since, item = heapq.heappop(heap)
+            items.append(item)
+            first = min(first, since)
+        return items, first
 
 
 class LoadGate:

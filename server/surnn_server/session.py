@@ -139,7 +139,7 @@ class StreamSession:
             )
         self._warn(waiting + len(payload))
         line.accepted_bytes += len(payload)
-        self._put(Data(memoryview(payload), time.perf_counter()))
+        self._put(Data(payload, time.perf_counter()))
 
     def ready(self, id: str) -> Reply:
         """The first message, once the session has a slot."""
@@ -260,6 +260,8 @@ class StreamSession:
     def _deliver(self, outputs: Sequence[Output]) -> None:
         self.outbox.extend(outputs)
         for output in outputs:
+            if isinstance(output, Computed):
+                continue  # as nearly always
             if isinstance(output, Opened):
                 self._opened = True
             elif isinstance(output, Checkpointed):

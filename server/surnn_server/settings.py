@@ -90,7 +90,7 @@ class Settings(BaseSettings):
 
     max_sessions: int = Field(default=1024, ge=1, description="Streams at the same time")
     max_batch: int = Field(
-        default=64, ge=1, description="Streams computed in one call of the runtime"
+        default=128, ge=1, description="Streams computed in one call of the runtime"
     )
     max_frames: int = Field(
         default=100,
@@ -102,7 +102,8 @@ class Settings(BaseSettings):
         default=2.0,
         ge=0,
         le=100,
-        description="Wait of an idle worker for more streams to share its next call",
+        description="Wait of an idle worker for more streams to share its next call; "
+        "up to five times as long between the calls of a busy one",
     )
 
     admission_wait_ms: float = Field(

@@ -61,9 +61,7 @@ class Turns:
         return queue_s
 
     def save(self, line: Line, outputs: list[Output]) -> None:
-        """After a round: save the session, if that is due."""
-        if not (line.saving or line.suspending):
-            return
+        """After a round: save the session, which is due."""
         try:
             if self.checkpoints.visit(line, outputs):
                 self.release(line)
@@ -145,7 +143,7 @@ class Turns:
             if line.take(item):
                 session.push(payload)
                 _note_arrival(line, session, item.arrived, len(payload))
-        elif line.take(item, Data(payload[step:], item.arrived)):
+        elif line.take(item, Data(memoryview(payload)[step:], item.arrived)):
             # Decoding and resampling a long message takes time that other sessions wait for.
             session.push(payload[:step])
             _note_arrival(line, session, item.arrived, step)

@@ -30,10 +30,12 @@ from surnn_server.tokens import TokenSealer
 from surnn_server.tracing import NO_TRACES, Tracer
 from surnn_server.turns import FAULT, Turns
 
-__all__ = ["Worker", "WorkerState"]
+__all__ = ["BUSY_GATHER", "Worker", "WorkerState"]
 
 log = logging.getLogger(__name__)
 
+BUSY_GATHER = 5.0
+"""How many times as long sessions gather where all of the time is spent computing."""
 _LOST = Failed(ErrorCode.INTERNAL, "the device was lost, go on from the last checkpoint")
 
 
@@ -58,7 +60,8 @@ class Worker:
         max_frames: frames of one session in one call; the rest waits for its next turn.
         metrics: where to count.
         sealer: makes tokens of sessions.
-        gather_s: how long an idle worker lets sessions gather for its next call.
+        gather_s: how long an idle worker lets sessions gather for its next call; up to
+            `BUSY_GATHER` times as long between the calls of a busy one.
         gate: measures the load.
         tracer: where to tell of batches.
         on_lost: called by the event loop when the device is lost.
@@ -86,6 +89,10 @@ class Worker:
         self._max_batch = max_batch
         self.metrics = metrics
         self._gather_s = gather_s
+        self._began = 0.0
+        """When the newest round began."""
+        self._backlog = False
+        """Did it leave work? Then the next one has enough to do."""
         self.gate = gate or LoadGate(max_wait_s=0.0)
         self._on_lost = on_lost
         self.lines: set[Line] = set()
@@ -173,7 +180,7 @@ class Worker:
             if not line.queued:
                 line.queued = True
                 self._runnable.push(line, line.priority, time.perf_counter())
-                if self._idle:
+                if self._idle or len(self._runnable) == self._max_batch:
                     self._idle = False
                     self._wake.notify()
 
@@ -239,26 +246,37 @@ class Worker:
 
     def _next_lines(self) -> list[Line] | None:
         """Wait for work: the lines of the next round, or None to stop."""
-        if self._wait_for_work() and self._gather_s:
-            # One call for ten sessions costs little more than one for one. Who is busy needs no
-            # such wait: sessions gather while it computes.
-            time.sleep(self._gather_s)
+        if self._wait_for_work():
+            self._began = time.perf_counter()
         with self._wake:
+            if self._gather_s and not self._backlog:
+                self._gather()
             stopping = self.state is WorkerState.STOPPING
             closing, self._closing = self._closing, []
-            lines: list[Line] = []
-            now, longest = time.perf_counter(), 0.0
-            while self._runnable and len(lines) < self._max_batch:
-                line, since = self._runnable.pop()
+            lines, since = self._runnable.take(self._max_batch)
+            self._began = time.perf_counter()
+            self._waited = self._began - since if lines else 0.0
+            for line in lines:
                 line.queued = False
-                lines.append(line)
-                longest = max(longest, now - since)
-            self._waited = longest
         for line in closing:
             self._turns.release(line)
         if stopping:
             return None
         return [line for line in lines if not line.hung_up]
+
+    def _gather(self) -> None:
+        """Let sessions gather, with the lock held: one call for ten costs little more than for one.
+
+        From the moment that ended an idle time, or from the last round's beginning: sessions gather
+        while it computes, too. The busier the worker, the more there is to gain, and the less a
+        wait matters beside that for one's turn.
+        """
+        end = self._began + self._gather_s * (1.0 + (BUSY_GATHER - 1.0) * self.gate.share)
+        while self.state is WorkerState.RUNNING and len(self._runnable) < self._max_batch:
+            left = end - time.perf_counter()
+            if left <= 0:
+                break
+            self._wake.wait(left)
 
     def _wait_for_work(self) -> bool:
         """Returns whether it had to wait."""
@@ -274,10 +292,11 @@ class Worker:
         """Take in what arrived, compute what is ready, answer."""
         for answers in self._rounds.answers(lines):
             self._post(answers)
+        self._backlog = False
         with self._wake:
             for line in lines:
                 if line.has_work and not line.queued:
-                    line.queued = True
+                    line.queued = self._backlog = True
                     self._runnable.push(line, line.priority, time.perf_counter())
         self.metrics.slots.set(self.sessions)
 

@@ -83,6 +83,19 @@ def test_page_and_plots(tmp_path: Path) -> None:
             "streams": 900,
             "probes": server_rows(),
         },
+        "processes": {
+            "benchmark": "processes",
+            "machine": MACHINE,
+            "p99_ms": 50.0,
+            "rows": [
+                {
+                    "processes": processes,
+                    "streams": streams,
+                    "probes": [row | {"holds": True} for row in server_rows()],
+                }
+                for processes, streams in ((1, 100), (2, 400))
+            ],
+        },
     }
     for name, result in results.items():
         (data / f"{name}.json").write_text(json.dumps(result))
@@ -102,6 +115,8 @@ def test_page_and_plots(tmp_path: Path) -> None:
     assert "| server, streams with p99 under 50 ms, one core | 800 | 1500 | 900 | floor |" in text
     assert "| server, KB of memory per stream | 64 | 16 | 12 | aim |" in text
     assert "chunks of 1 s | 1500 | 4000 | not measured |" in text
+    assert "| 1 | 100 | 10 | 0.5 | 510 | 0.1 |" in text
+    assert "| 2 | 400 | 40 | 0.5 | 540 | 0.1 |" in text
     assert "![kernel](performance-kernel.png)" in text
     assert "*A processor (X 1 2 3), 2 cores, avx2; load 0.1;" in text
 

@@ -310,8 +310,11 @@ def test_machine_tells_when_a_pump_changes() -> None:
 def test_weights_in_8_bits_are_as_good_as_their_card_says(name: str, recording: np.ndarray) -> None:
     folder = MODELS[name].parent
     figures = json.loads((folder / "int8.json").read_text())
-    assert figures["int8"]["bytes"] == MODELS[name].stat().st_size < figures["float32"]["bytes"] / 2
-    assert figures["int8"]["accuracy"] > figures["float32"]["accuracy"] - 0.005
+    before, after = figures["float32"], figures["int8"]
+    assert after["bytes"] == MODELS[name].stat().st_size < 0.8 * before["bytes"]
+    told = [m for m in ("accuracy", "forced_accuracy", "f1", "auc") if before.get(m) is not None]
+    assert told
+    assert all(after[m] >= before[m] - 0.005 for m in told)
     whole, small = OnnxRuntime(MODELS[figures["of"]]), OnnxRuntime(MODELS[name])
     frames = sample_stream(figures["of"], recording, 3_000)
     probs = []

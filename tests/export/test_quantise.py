@@ -110,7 +110,7 @@ def test_a_small_model_is_written_with_what_was_measured(tables: Path, tmp_path:
     assert json.loads((out / "int8.json").read_text()) == figures
     assert figures["int8"]["bytes"] == (out / "model.onnx").stat().st_size
     assert figures["int8"]["bytes"] < 0.4 * figures["float32"]["bytes"]
-    assert figures["probabilities"]["mean"] < 0.01
+    assert figures["answers"]["mean"] < 0.01
     model = surnn.load(out)
     assert (model.spec.name, model.spec.kind) == ("activity-int8", ModelKind.SENSOR)
     assert f"{figures['int8']['bytes']:,}" in (out / "README.md").read_text()
@@ -120,3 +120,27 @@ def test_a_small_model_that_is_worse_is_not_written(tables: Path, tmp_path: Path
     with pytest.raises(CorruptModel, match=r"falls from .* with weights in 8 bits"):
         quantise("activity", tables, tmp_path / "small", tolerance=-1.0, rounds=1)
     assert not (tmp_path / "small").exists()
+
+
+def test_forecasts_are_judged_by_anomalies(tmp_path: Path) -> None:
+    rows = np.sin(np.arange(500) / 5.0)
+    rows[450:480] += 6.0
+    lines = [f"{i},{v:.4f},{int(450 <= i < 480)}" for i, v in enumerate(rows)]
+    (tmp_path / "pump").mkdir()
+    (tmp_path / "pump" / "1.csv").write_text("row,value,anomaly\n" + "\n".join(lines) + "\n")
+    figures = quantise("machine", tmp_path, tmp_path / "small", files=["pump/*"], rounds=1)
+    assert figures["int8"]["f1"] == pytest.approx(figures["float32"]["f1"], abs=0.05)
+    assert figures["answers"]["mean"] < 0.1
+    card = (tmp_path / "small" / "README.md").read_text()
+    assert "Forecasts, in spreads of a channel, differ" in card
+    assert "AUC" not in card
+
+
+def test_words_are_what_a_spotter_is_judged_by(tmp_path: Path) -> None:
+    from surnn.assets import demo_recording
+
+    (tmp_path / "words.flac").write_bytes(demo_recording("keywords").read_bytes())
+    (tmp_path / "segments.csv").write_text("file,start_s,end_s,label\nwords.flac,0.5,1.5,yes\n")
+    figures = quantise("keywords", tmp_path, tmp_path / "small", tolerance=1.0, rounds=1)
+    assert set(figures["int8"]) >= {"accuracy", "forced_accuracy", "open_rate"}
+    assert "auc" not in figures["int8"]

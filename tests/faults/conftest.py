@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,10 +52,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         )
 
 
-def pytest_sessionfinish() -> None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
     if REPORT:
+        keyword = session.config.getoption("keyword")
         result = {
             "report": "faults",
+            "selected": [*session.config.args, *(["-k", keyword] if keyword else [])],
             "machine": describe(),
             "settings": {"sessions": SESSIONS, "seconds": SECONDS, "kills": KILLS},
             "tests": _tests,
@@ -74,10 +76,12 @@ class Told(Result):
 class Process:
     """A server in a process of its own."""
 
-    def __init__(self, model: Path, port: int, folder: Path, **settings: str) -> None:
+    def __init__(
+        self, model: Path, port: int, folder: Path, prefix: Sequence[str], **settings: str
+    ) -> None:
         scheme = "wss" if "ssl_certfile" in settings else "ws"
         self.url = f"{scheme}://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "surnn_cli", "serve", "--log-level", "warning"]
+        command = [*prefix, sys.executable, "-m", "surnn_cli", "serve", "--log-level", "warning"]
         self._process = subprocess.Popen(
             [*command, "--port", str(port), "--models", str(model)],
             env=os.environ
@@ -86,8 +90,12 @@ class Process:
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def wait_ready(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         with Client(self.url, timeout=2.0) as client:
             while True:
                 try:
@@ -130,9 +138,12 @@ class Servers:
         """Where servers put what is temporary."""
         self._all: list[Process] = []
 
-    def start(self, port: int | None = None, **settings: str) -> Process:
+    def start(
+        self, port: int | None = None, prefix: Sequence[str] = (), **settings: str
+    ) -> Process:
+        """`prefix` is a command that starts the server's."""
         settings = {"state_keys": self.key, "checkpoint_interval_s": "1"} | settings
-        process = Process(self.model, port or free_port(), self.folder, **settings)
+        process = Process(self.model, port or free_port(), self.folder, prefix, **settings)
         self._all.append(process)
         process.wait_ready()
         return process
@@ -179,7 +190,9 @@ async def live(
         encoding=sound.encoding,
         channels=sound.channels,
         report="frame",
-        reconnect=Reconnect(attempts=40, checkpoint_interval_s=0.5),
+        reconnect=Reconnect(
+            attempts=400, within_s=300.0, max_delay_s=1.0, checkpoint_interval_s=0.5
+        ),
     ) as stream:
         async for message in stream.run(chunks()):
             match message:

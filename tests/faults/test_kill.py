@@ -17,7 +17,7 @@ from surnn_client import ConnectionLost, InvalidRequest
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline, "the streams do not go on"
         await asyncio.sleep(0.02)

@@ -63,7 +63,7 @@ def inside(prepared):
 
 
 async def _until(condition):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 

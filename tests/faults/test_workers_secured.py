@@ -101,7 +101,7 @@ def test_streams_move_between_workers(faults, secured, monkeypatch):
             asyncio.create_task(faults.live(sound, server.url, t, may_end))
             for sound, t in zip(sounds, told, strict=True)
         ]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while not all(t.probs for t in told):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             # Wherever the kernel has put the streams: both die, one after the other.
@@ -149,7 +149,7 @@ def test_limits_hold_over_both(secured):
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

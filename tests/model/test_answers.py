@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from surnn.answers import answer_all, answer_one
 from surnn.events import EventDetector
 from surnn.runtimes.base import FrameBlock
+from surnn.runtimes.joined import JoinedBlocks
 from surnn.spec import EventRule, Head, ModelSpec
 from surnn.types import ChunkResult
 
@@ -69,6 +71,25 @@ def test_a_batch_gives_what_each_gives(
         assert answer.extremes is not None
         assert answer.extremes[0] == alone.probs.max(axis=0).tolist()
         assert answer.extremes[1] == alone.probs.min(axis=0).tolist()
+
+
+@pytest.mark.parametrize("lengths", [[10, 10, 10], [10, 9, 11], [0, 0], [10, 0, 20], [3] * 9])
+@pytest.mark.parametrize("before", [0, 4, 20])
+@pytest.mark.parametrize("head", Head)
+def test_joined_blocks_give_what_separate_ones_give(
+    lengths: list[int], before: int, head: Head
+) -> None:
+    rng = np.random.default_rng(1)
+    spec = SimpleNamespace(lookahead=4, head=head)
+    streams = [SimpleNamespace(spec=spec, frames=before) for _ in lengths]
+    whole = block(rng, sum(lengths), 2, True)
+    joined = JoinedBlocks(whole.logits, whole.opened, [0, *accumulate(lengths)])
+    assert len(joined) == len(joined[:]) == len(lengths)
+    for stream, own, answer in zip(streams, joined, answer_all(streams, joined), strict=True):
+        alone = answer_one(stream, own)
+        np.testing.assert_array_equal(answer.probs, alone.probs)
+        np.testing.assert_array_equal(answer.opened, alone.opened)
+        assert (answer.updates, answer.computed) == (alone.updates, alone.computed)
 
 
 @pytest.mark.parametrize("on", [0.3, 0.5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from surnn.errors import (
 )
 from surnn.export import build, export
 from surnn.nn import Network
+from surnn.runtimes.joined import JoinedFrames
 from surnn.runtimes.native import NativeRuntime
 from surnn.runtimes.native_layer import choose_kernel
 from surnn.runtimes.onnx import OnnxRuntime
@@ -196,6 +198,22 @@ def test_empty_batch_and_empty_chunks(native: NativeRuntime) -> None:
     (block,) = native.run(pool, [pool.acquire()], [np.zeros((0, 160), np.float32)])
     assert block.logits.shape == (0, 2)
     assert block.opened.shape == (0, 2)
+
+
+def test_joined_frames_are_the_same_frames(native: NativeRuntime) -> None:
+    lengths = [3, 0, 5]
+    found = []
+    for join in (False, True):
+        pool = native.new_pool(len(lengths))
+        slots = [pool.acquire() for _ in lengths]
+        whole = frames(native.spec, sum(lengths), 4)
+        joined = JoinedFrames(whole, [0, *accumulate(lengths)])
+        found.append(native.run(pool, slots, joined if join else list(joined)))
+    for separate, together in zip(*found, strict=True):
+        np.testing.assert_array_equal(separate.logits, together.logits)
+        np.testing.assert_array_equal(separate.opened, together.opened)
+    with pytest.raises(InvalidShape, match="2 arrays of frames, expected one for each of 3 slots"):
+        native.run(pool, slots, JoinedFrames(whole, [0, 4, 8]))
 
 
 @pytest.mark.parametrize(

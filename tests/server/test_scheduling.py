@@ -13,7 +13,9 @@ def test_the_earliest_deadline_comes_first():
     queue.push("normal", Priority.NORMAL, 0.01)
     queue.push("high", Priority.HIGH, 0.02)
     queue.push("second", Priority.HIGH, 0.02)
-    assert [queue.pop()[0] for _ in range(len(queue))] == ["high", "second", "normal", "low"]
+    assert queue.take(3) == (["high", "second", "normal"], 0.01)
+    assert queue.take(3) == (["low"], 0.0)
+    assert queue.take(3)[0] == []
 
 
 def test_no_priority_starves_another():
@@ -24,7 +26,7 @@ def test_no_priority_starves_another():
         # High-priority work without end, more than there are turns.
         for i in range(3):
             queue.push(f"high {i}", Priority.HIGH, now)
-        item, since = queue.pop()
+        (item,), since = queue.take(1)
         served.setdefault(item, now - since)
         now += 0.01
     assert served["normal"] < 0.5

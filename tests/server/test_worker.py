@@ -76,7 +76,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def at_work(runtime, capacity=8, max_batch=8, max_frames=20):
+async def at_work(runtime, capacity=8, max_batch=8, max_frames=20, gather_s=0.0):
     worker = Worker(
         Model(runtime),
         capacity=capacity,
@@ -84,6 +84,7 @@ async def at_work(runtime, capacity=8, max_batch=8, max_frames=20):
         max_frames=max_frames,
         metrics=ModelMetrics(Metrics(), runtime.spec, capacity),
         sealer=TokenSealer([new_key()], 60.0),
+        gather_s=gather_s,
     )
     await worker.start()
     runtime.batches.clear()
@@ -114,6 +115,26 @@ class Gate:
     def open(self):
         self.runtime.before_run = lambda frames: None
         self.opened.set()
+
+
+def test_a_full_batch_and_a_backlog_wait_for_nobody(fake_runtime):
+    async def go():
+        # Longer than the test may take.
+        async with at_work(fake_runtime, max_batch=2, max_frames=1, gather_s=60.0) as worker:
+            first, second = Caller(worker), Caller(worker)
+            await first.until(Opened)
+            await second.until(Opened)
+            first.data(5)
+            second.data(1)
+            await first.until_frames(5)
+            await second.until_frames(1)
+            # Nothing fills this one: only the end of the worker does not wait for it.
+            second.data(1)
+            await asyncio.sleep(0.05)
+            return second.frames
+
+    assert asyncio.run(go()) == 1
+    assert fake_runtime.batches == [2, 1, 1, 1, 1]
 
 
 def test_items_are_answered_in_order(fake_runtime):

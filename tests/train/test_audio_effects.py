@@ -90,3 +90,27 @@ def test_gusts_change_the_level_and_nothing_else() -> None:
     assert -30.01 <= gain.min() < -3
     assert -3 < gain.max() <= 6.01
     assert np.abs(np.diff(gain)).max() < 0.05, "no steps"
+
+
+def test_another_mouth_moves_formants_and_not_the_pitch() -> None:
+    rng = np.random.default_rng(0)
+    pulses = np.zeros(N, np.float32)
+    pulses[::160] = 1.0  # 100 Hz
+    hertz = np.fft.rfftfreq(N, 1 / RATE)
+    formant = np.exp(-np.square((hertz - 1500.0) / 250.0)).astype(np.float32)
+    voice = effects.filtered(pulses, formant)
+    np.testing.assert_allclose(effects.other_mouth(voice, 1.0), voice, atol=1e-5)
+    longer = np.abs(np.fft.rfft(effects.other_mouth(voice, 1.2)))
+    assert hertz[longer.argmax()] % 100.0 == pytest.approx(0.0, abs=1e-6)
+    power = np.square(longer)
+    centre = float((hertz * power).sum() / power.sum())
+    assert centre == pytest.approx(1500.0 / 1.2, rel=0.05)
+    short = rng.standard_normal(100).astype(np.float32)
+    assert effects.other_mouth(short, 1.1) is short
+
+
+def test_fading_touches_the_ends_alone() -> None:
+    out = effects.faded(np.ones(1000, np.float32), RATE)
+    assert (out[0], out[-1]) == (0.0, 0.0)
+    assert (out[160:-160] == 1.0).all()
+    assert (np.diff(out[:160]) > 0).all()

@@ -11,9 +11,12 @@ import soundfile
 import torch
 
 import surnn
+from surnn.dataset.audio import read_audio
+from surnn.errors import InvalidConfig, InvalidInput
 from surnn.segments import Segment
 from surnn.train import train
-from surnn.train.config import DataSet, read_config
+from surnn.train.config import Config, DataSet, WordsConfig, read_config
+from surnn.train.held_out import word_recordings, write
 from surnn.train.keywords import KeywordsTask, word_targets
 from surnn.train.recordings import read_set
 from surnn.train.word_mix import Planted
@@ -143,20 +146,62 @@ def test_speakers_are_shared_out_and_words_renamed(material: Path) -> None:
     assert {w for w, _ in clips(0, 1, other="noise")} == {"low", "high", "noise"}
 
 
-def test_a_word_counts_when_it_is_known(config: Path, material: Path) -> None:
+def test_a_word_counts_once_it_is_over(config: Path, material: Path) -> None:
     task = KeywordsTask(read_config(config), material)
     word = Segment(1.0, 1.5, "high")
     planted = Planted(np.zeros(3 * RATE, np.float32), [word], [word])
     targets, weights, quiet = word_targets(planted, task.spec, task.words, "none")
     held = np.flatnonzero(targets[:, 2])
-    assert (held[0], held[-1]) == (140, 174)  # from 0.1 s before its end until 0.25 s behind it
+    assert (held[0], held[-1]) == (160, 189)  # from 0.1 s behind its end until 0.4 s behind it
     assert targets.sum(axis=1).tolist() == [1.0] * 300
-    assert weights[:100].all()
-    assert not weights[100:140].any()  # sounding, but nobody could know what
-    assert weights[140:175].all()
-    assert not weights[175:180].any()
+    assert weights[:145].all()  # while it sounds nothing is to be said
+    assert not weights[145:160].any()
+    assert weights[160:190].all()
+    assert not weights[190:195].any()
+    assert weights[195:].all()
     assert quiet[:100].all()
-    assert not quiet[100:175].any()
+    assert not quiet[100:190].any()
+
+
+def test_words_stand_alone(config: Path, material: Path) -> None:
+    task = KeywordsTask(read_config(config), material)
+    pause = task.words.mix.pause
+    found = 0
+    for i in range(40):
+        clip = task.mixer.clip(i)
+        for word in clip.words:
+            found += 1
+            others = [s for s in clip.sounds if (s.start, s.end) != (word.start, word.end)]
+            assert all(
+                s.end <= word.start - pause + 1e-3 or s.start >= word.end + pause - 1e-3
+                for s in others
+            )
+    assert found
+
+
+def test_every_kind_of_item_has_a_level_and_a_place(config: Path, material: Path) -> None:
+    items = KeywordsTask(read_config(config), material).mixer.items
+    rng = np.random.default_rng(3)
+    for draw in (items.other_word, items.impostor, items.burst):
+        for item in (draw(rng) for _ in range(8)):
+            assert item.label == ""
+            assert 0.02 < np.abs(item.samples).max() < 2.0
+            seconds = len(item.samples) / RATE
+            assert all(0.0 <= s.start < s.end <= seconds + 0.01 for s in item.segments)
+    word = items.word(rng, "low")
+    assert [(s.label, word.alone) for s in word.segments] == [("low", True)]
+    assert all(items.draw(rng, without=True).label == "" for _ in range(30))
+
+
+def test_shares_must_leave_words_and_a_word_must_count(config: Path) -> None:
+    config.write_text(TOML + "\n[keywords.mix]\nspeech = 0.8\n")
+    with pytest.raises(InvalidConfig, match=r"expected less than 1: the rest are words"):
+        read_config(config)
+    config.write_text(
+        TOML.replace("[[keywords.sets]]", "[keywords]\nafter = 0.5\n\n[[keywords.sets]]", 1)
+    )
+    with pytest.raises(InvalidConfig, match=r"hold is 0.4, expected more than after, 0.5"):
+        read_config(config)
 
 
 def test_clips_repeat_and_words_fit_in(config: Path, material: Path) -> None:
@@ -172,6 +217,34 @@ def test_clips_repeat_and_words_fit_in(config: Path, material: Path) -> None:
         assert len(clip.samples) == 2 * RATE
         assert all(0 <= w.start < w.end <= 2.0 for w in clip.words)
     assert seen == {"low", "high"}
+
+
+def test_a_label_that_nobody_says_is_refused(config: Path, material: Path) -> None:
+    config.write_text(TOML.replace('"low", "high"]', '"low", "high", "never"]'))
+    with pytest.raises(InvalidInput, match=r"hold no clip of \['never'\], expected some of each"):
+        KeywordsTask(read_config(config), material)
+
+
+def test_held_out_streams_are_written_for_surnn_eval(
+    config: Path, material: Path, tmp_path: Path
+) -> None:
+    read = read_config(config)
+    out = tmp_path / "held"
+    assert write(word_recordings(read, material, "valid"), out, RATE, ("group",)) == 7
+    found = read_audio(out)
+    assert sorted(s.label for r in found for s in r.segments) == ["high", "high", "low", "low"]
+    streams = KeywordsTask(read, material).validation.parts["valid"].words
+    assert {s.group for s in streams} < {r.fields["group"] for r in found}
+    assert found[0].seconds == pytest.approx(len(streams[0].samples) / RATE)
+    nobody = read.model_copy(update={"keywords": task_without_words(read)})
+    with pytest.raises(InvalidConfig, match="keeps no words for role 'valid'"):
+        list(word_recordings(nobody, material, "valid"))
+
+
+def task_without_words(config: Config) -> WordsConfig:
+    assert config.keywords is not None
+    kept = tuple(s for s in config.keywords.sets if s.role == "train")
+    return config.keywords.model_copy(update={"sets": kept})
 
 
 def test_alarms_are_counted_once_each(config: Path, material: Path) -> None:

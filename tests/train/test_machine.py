@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 import surnn
 from surnn.anomaly import HORIZONS, Verdict, Watcher
+from surnn.anomaly_measures import nab_score, row_scores, standstill_errors, t_squared_errors
 from surnn.dataset.telemetry import Telemetry
+from surnn.errors import InvalidConfig, InvalidInput
 from surnn.train import train
 from surnn.train.config import read_config
 from surnn.train.machine import MachineTask
-from surnn.train.machine_valid import nab_score, row_scores, standstill_errors, t_squared_errors
 from surnn.train.measure import measure
 from surnn.types import Event, EventKind
 
@@ -186,3 +187,12 @@ def test_a_run_leaves_a_model_that_watches(config: Path, data: Path, tmp_path: P
     assert (out / "model.safetensors").read_bytes() == before
     assert "| T-squared, rows, test |" in (out / "README.md").read_text()
     assert json.loads((out / "metrics.json").read_text())["groups"] == figures["groups"]
+
+
+def test_data_to_learn_and_to_choose_by_must_be_there(config: Path, data: Path) -> None:
+    config.write_text(TOML.replace("seconds = 60", "seconds = 600"))
+    with pytest.raises(InvalidInput, match=r"has 651 rows without an anomaly"):
+        MachineTask(read_config(config), data)
+    config.write_text(TOML.replace('role = "valid"', 'role = "test"'))
+    with pytest.raises(InvalidConfig, match="no set has the role 'valid'"):
+        MachineTask(read_config(config), data)

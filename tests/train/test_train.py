@@ -132,3 +132,31 @@ def test_a_run_of_a_hybrid_leaves_a_model_that_can_be_served(
     out = train(activity_toml, world, tmp_path / "hybrid", progress=False)
     assert [layer.cell for layer in surnn.load(out).spec.layers] == ["sugru", "lru", "egru"]
     assert "| 2 | lru | 8 |" in (out / "README.md").read_text()
+
+
+def test_a_run_that_is_cut_off_goes_on_and_ends_the_same(
+    world: Path, voice_toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from surnn.train import loop
+
+    whole = checkpoint.load(train(voice_toml, world, tmp_path / "whole", progress=False))
+    out = tmp_path / "cut"
+    with pytest.raises(InvalidConfig, match=r"no file .*run\.pt: no run was cut off"):
+        train(voice_toml, world, out, resume=True, progress=False)
+    step = loop._Run.step
+
+    def interrupted(self: loop._Run, number: int, *rest: object) -> None:
+        if number == 4:
+            raise KeyboardInterrupt
+        step(self, number, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop._Run, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(voice_toml, world, out, progress=False)
+    assert (out / "run.pt").is_file()
+    monkeypatch.setattr(loop._Run, "step", step)
+    resumed = checkpoint.load(train(voice_toml, world, out, resume=True, progress=False))
+    assert not (out / "run.pt").exists()
+    assert resumed.spec.training["steps"] == 6
+    for name, weight in whole.state_dict().items():
+        assert np.array_equal(weight, resumed.state_dict()[name]), name

@@ -111,7 +111,7 @@ def capacity(
     p99_ms: Annotated[float, typer.Option("--p99-ms", help="Bound on latency.", min=1)] = 50.0,
     seconds: Annotated[float, typer.Option(help="Length of the confirming run.", min=1)] = 60.0,
     chunk_ms: Chunk = 100,
-    start: Annotated[int, typer.Option(help="Streams to try first.", min=1)] = 200,
+    start: Annotated[int, typer.Option(help="Streams to try first.", min=1)] = 800,
     limit: Annotated[int, typer.Option(help="Most streams to try.", min=1)] = 8000,
     pinned: Pinned = True,
     json: Json = False,
@@ -130,6 +130,33 @@ def capacity(
         pinned=pinned,
     )
     _finish(bench_capacity(options, _progress), json, output)
+
+
+@bench.command("processes")
+def processes(
+    model: ModelName = "vad",
+    workers: Annotated[int, typer.Option(help="Processes to compare one with.", min=2)] = 2,
+    p99_ms: Annotated[float, typer.Option("--p99-ms", help="Bound on latency.", min=1)] = 50.0,
+    seconds: Annotated[float, typer.Option(help="Length of the confirming run.", min=1)] = 20.0,
+    chunk_ms: Chunk = 100,
+    start: Annotated[int, typer.Option(help="Streams to try first.", min=1)] = 800,
+    limit: Annotated[int, typer.Option(help="Most streams to try.", min=1)] = 8000,
+    json: Json = False,
+    output: Output = None,
+) -> None:
+    """Streams that one process holds on all cores, against `surnn serve --workers`."""
+    from surnn.bench.capacity import CapacityBench, bench_processes
+
+    options = CapacityBench(
+        model=model,
+        p99_ms=p99_ms,
+        seconds=seconds,
+        chunk_ms=chunk_ms,
+        start=start,
+        limit=limit,
+        processes=workers,
+    )
+    _finish(bench_processes(options, _progress), json, output)
 
 
 @bench.command("gpu")

@@ -17,6 +17,10 @@ def quantise(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Labelled recordings.")],
     out: Annotated[Path, typer.Option(help="Folder to write the small model to.")],
     part: Annotated[str | None, typer.Option(help="Only what training kept apart as this.")] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only tables of telemetry whose names match."),
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(help="How far accuracy, F1 and AUC may fall.", min=0.0)
     ] = 0.005,
@@ -30,9 +34,16 @@ def quantise(
 
     if part is not None and part not in tuple(Part):
         raise CommandError(f"part is {part!r}, expected one of {[p.value for p in Part]}")
-    figures = run(model, directory, out, part=Part(part) if part else None, tolerance=tolerance)
+    figures = run(
+        model,
+        directory,
+        out,
+        part=Part(part) if part else None,
+        files=files or ["*"],
+        tolerance=tolerance,
+    )
     before, after = figures["float32"], figures["int8"]
     console = output()
     console.print(f"wrote {out / 'model.onnx'}", markup=False)
-    for name in ("bytes", "us_per_frame", "accuracy", "f1", "auc", "open_rate"):
+    for name in before:
         console.print(f"{name:<14} {before[name]!s:>22} -> {after[name]}", markup=False)

@@ -32,6 +32,13 @@ def train(
     seed: Annotated[
         int | None, typer.Option(help="Draw other clips. [default: the config's]", min=0)
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the run that was cut off in OUT."),
+    ] = False,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write curves for TensorBoard there.")
+    ] = None,
     measure: Annotated[
         bool,
         typer.Option("--measure", help="Don't train: measure the model in OUT again."),
@@ -59,5 +66,7 @@ def train(
         steps=steps,
         start=start,
         seed=seed,
+        resume=resume,
+        tensorboard=tensorboard,
         progress=not quiet,
     )

@@ -29,9 +29,11 @@ samples give undisturbed, in another process. With the native runtime every bit 
 the streams of the second model run on ONNX Runtime, whose last bits depend on what shares a call,
 and are compared within 1e-5. Meanwhile the server is killed, drained and replaced on other ports,
 connections are cut within frames or stalled, models are replaced under their streams, and
-misbehaving clients do what the second table lists. One stream lasts as long as the soak, and begins
-at the age of 30 days. In the last 40 % of the time one server lives on, so that its memory and
-latency can be watched: more than 64 MB or four times the latency is a failure."""
+misbehaving clients do what the second table lists. In the last 40 % of the time one server lives
+on, so that its memory can be watched."""
+_MARATHON = """One stream lasts as long as the soak, and is 30 days old at its beginning: every
+event and the totals of its summary are compared. Growth of the server's memory by more than 64 MB,
+or of its latency to more than four times of what it was, is a failure."""
 _FAULTS = """Each fault at a moment that was chosen to be the worst. `SURNN_FAULT_SESSIONS`,
 `SURNN_FAULT_SECONDS` and `SURNN_FAULT_KILLS` make the tests with kills longer than `make test`
 has them."""
@@ -41,6 +43,10 @@ own; an exception, a logged error, a leaked session or slot, or growth of memory
 _CONFORMANCE = """Every case of the Autobahn suite but those of compression, which the server does
 not offer, against the class that streams arrive at: on the short way that streams take, and on the
 usual one of ASGI. *Non-strict* is what RFC 6455 allows and the suite would have otherwise."""
+_GUIDED = """Inputs that atheris makes up by following the branches that earlier ones took through
+our own parsers. Whatever is not taken, or refused with a code of its own, is a crash."""
+_OPENAPI = """Requests that schemathesis makes up from the server's own OpenAPI, alone and one after
+the other. A 5xx, or an answer that the OpenAPI does not describe, is a failure."""
 _LIMITS = """## Limits
 
 - One machine, and clients on it: no real network, no power cut, no second host.
@@ -52,8 +58,8 @@ _LIMITS = """## Limits
 - libsndfile loses about 1 KB of memory at each damaged Ogg file, less at FLAC, also when such a
   file is only opened and closed: a client that may upload can make a server grow by that much for
   each.
-- Faults of the kernel and of hardware are not simulated. A full disk is: as the error that the
-  system gives.
+- Faults of the kernel and of hardware are not simulated. A full disk for jobs is a real one where
+  a file system may be mounted, and elsewhere the error that the system would give.
 - Of the Autobahn suite's cases, 7.1.5 fails: a close between the pieces of a message is answered
   with 1002, as the websockets library does, instead of its own code."""
 
@@ -101,11 +107,20 @@ def _summary(reports: list[Report]) -> str:
         elif report["report"] == "faults":
             tests = report["tests"]
             failed = sum(test["outcome"] != "passed" for test in tests)
-            rows.append(["fault tests", f"{len(tests)} tests", failed])
+            at_once = report["settings"].get("sessions", "some")
+            rows.append(["fault tests", f"{len(tests)} tests, {at_once} streams each", failed])
         elif report["report"] == "conformance":
             cases = sum(way["cases"] for way in report["ways"])
             failed = sum(len(way["failed"]) for way in report["ways"])
             rows.append(["RFC 6455 (Autobahn)", f"{cases} cases", failed])
+        elif report["report"] == "guided":
+            inputs = sum(target["inputs"] for target in report["targets"])
+            failed = sum(target["crashed"] for target in report["targets"])
+            rows.append(["fuzzing guided by coverage (atheris)", f"{inputs} inputs", failed])
+        elif report["report"] == "openapi":
+            rows.append(
+                ["requests from the OpenAPI (schemathesis)", report["cases"], report["failed"]]
+            )
         else:
             failed = sum(target["unhandled"] for target in report["targets"])
             rows.append(["fuzzing", f"{report['inputs']} inputs", failed])
@@ -122,7 +137,6 @@ def _soak(name: str, report: Report) -> list[str]:
         ["**streams lost or different**", streams["lost"]],
         ["hours of stream", streams["hours"]],
         ["frames, events compared", f"{streams['frames']}, {streams['events']}"],
-        ["the one that lasted: hours, events", _pair(report["marathon"], "hours", "events")],
         ["went on in another client, from a token", streams["handed_over"]],
         ["reconnects by reason", _counts(streams["reconnects"])],
         ["stream time sent again, s", streams["sent_again_s"]],
@@ -144,6 +158,10 @@ def _soak(name: str, report: Report) -> list[str]:
         ["mean latency, ms", server["latency_ms"]],
         ["growth of it, ms", server["latency_growth_ms"]],
     ]
+    if "marathon" in report:
+        rows.append(
+            ["the one that lasted: hours, events", _pair(report["marathon"], "hours", "events")]
+        )
     clients: list[list[object]] = [
         [what, counts["tried"], counts["right"], counts["interrupted"]]
         for what, counts in report["clients"].items()
@@ -151,6 +169,7 @@ def _soak(name: str, report: Report) -> list[str]:
     return [
         f"## Soak of {report['minutes']:g} minutes",
         _SOAK,
+        *([_MARATHON] if "marathon" in report else []),  # older soaks had none
         f"`{command}--seed {report['seed']} --output docs/data/{name}`",
         machine_line(report["machine"]),
         table(["", ""], rows),
@@ -169,9 +188,10 @@ def _faults(name: str, report: Report) -> list[str]:
         [test["test"], test["outcome"], test["seconds"]] for test in report["tests"]
     ]
     return [
-        "## Faults, one by one",
+        f"## Faults, one by one: {settings.get('sessions', 'some')} streams at a time",
         _FAULTS,
-        f"`{command} SURNN_FAULT_REPORT=docs/data/{name} pytest tests/faults -q`",
+        f"`{command} SURNN_FAULT_REPORT=docs/data/{name} "
+        f"pytest {' '.join(report.get('selected', ['tests/faults']))} -q`",
         machine_line(report["machine"]),
         table(["test", "outcome", "s"], rows),
     ]
@@ -211,7 +231,41 @@ def _conformance(name: str, report: Report) -> list[str]:
     ]
 
 
-_SECTIONS = {"soak": _soak, "faults": _faults, "fuzz": _fuzz, "conformance": _conformance}
+def _guided(name: str, report: Report) -> list[str]:
+    rows: list[list[object]] = [
+        [target["target"], target["inputs"], target["branches"], target["crashed"]]
+        for target in report["targets"]
+    ]
+    return [
+        "## Fuzzing guided by coverage",
+        _GUIDED,
+        f"`tests/fuzz/guided.py --all docs/data/{name} {' '.join(report['arguments'])}` "
+        "(`make fuzzapi`)",
+        machine_line(report["machine"]),
+        table(["target", "inputs", "branches", "crashed"], rows),
+    ]
+
+
+def _openapi(name: str, report: Report) -> list[str]:
+    return [
+        "## Requests from the OpenAPI",
+        _OPENAPI,
+        f"`tests/fuzz/openapi.py schemathesis docs/data/{name} {' '.join(report['options'])}` "
+        "(`make fuzzapi`)",
+        machine_line(report["machine"]),
+        f"{report['cases']} requests to {report['operations']} operations, "
+        f"{report['failed']} failures.",
+    ]
+
+
+_SECTIONS = {
+    "soak": _soak,
+    "faults": _faults,
+    "fuzz": _fuzz,
+    "guided": _guided,
+    "openapi": _openapi,
+    "conformance": _conformance,
+}
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -37,6 +37,8 @@ _POLL_S = 0.5
 _STEADY = 0.4
 """Share of the time, at the end, in which the server lives on: only then can its memory be seen."""
 _SOUNDS = 12
+_MOST_VANDALS = 16
+"""At a time: on a slow machine they must not become more and more."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,8 @@ class _Run:
             task = asyncio.create_task(run_vandal(chance.choice(names), scene, self._counts))
             running.add(task)
             task.add_done_callback(running.discard)
+            if len(running) >= _MOST_VANDALS:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.gather(*running)
 
     def _tell(self) -> None:
@@ -260,8 +264,8 @@ class _Run:
     def _report(self, cases: list[Case], wall_s: float, options: Soak) -> dict[str, object]:
         score, counts, victim = self._score, self._counts, self._victim
         surprises = victim.surprises()
-        failures = [*score.lost, *counts.wrong, *victim.unclean, *surprises]
-        failures += self._watch.failures()
+        failures = [*score.lost, *victim.unclean, *surprises, *self._watch.failures()]
+        failures += counts.wrong
         return {
             "report": "soak",
             "machine": describe(),

@@ -270,7 +270,7 @@ async def run_vandal(name: str, scene: Scene, counts: Counts) -> None:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             answer = await vandal(scene)
-    except TimeoutError:
+    except (TimeoutError, httpx.TimeoutException):
         counts.wrong.append(f"{name}: no answer within {_TIMEOUT_S:g} s")
         return
     except (OSError, WebSocketException, httpx.HTTPError, EOFError):

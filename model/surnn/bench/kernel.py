@@ -142,15 +142,15 @@ def _bench_switches(hidden: int, switch: str, options: KernelBench) -> Row:
     threshold = np.full(width, -100_000, np.float32)
     bits = np.zeros((steps, -(-hidden // 16)), np.uint16)
     opened: Float32 = np.zeros(steps, np.float32)
-    start, offsets = np.array([10**9]), np.array([0, steps])
+    start, offsets, row = np.array([10**9]), np.array([0, steps]), np.array([0])
     inc = increments(_CLOCKS, 2.0, 200.0)
     nothing: Float32 = np.zeros((steps, 0), np.float32)
 
     def run() -> None:
         bits[:] = 0
         neuron_bits(
-            start, offsets, inc, nothing, table, threshold, np.float32(1.0), count, group, hidden,
-            bits, opened,
+            start, offsets, row, inc, nothing, 0, table, threshold, np.float32(1.0), count, group,
+            hidden, bits, opened,
         )  # fmt: skip
 
     times = interleaved({"clock": run}, rounds=options.rounds, turn_s=options.turn_s)

@@ -75,24 +75,42 @@ class TimedLayer:
         self.layer.run(next(self._words), self._x, self._out, self._logits)
 
     def least_us(self) -> float:
-        """Least time of a step: each weight that it needs read once, or multiplied with."""
-        weights, _, inputs = self.layer.packed
-        lanes, hidden = self.layer.lanes, self.layer.hidden
-        columns = self._inputs + hidden
-        read = flops = 0.0
+        """Least time of a step: what it needs of the weights read, and multiplied with.
+
+        In whichever order is faster: frame by frame, where all sessions share what is read, or
+        session by session, where one session's share may stay in a near cache from frame to frame
+        and tiles that did not change need not be computed again.
+        """
+        return min(self._least_together(), self._least_in_turn())
+
+    def _least_together(self) -> float:
+        columns = self._inputs + self.layer.hidden
+        needed = multiplied = 0.0
         for opened in self._opened:
-            sessions = opened.reshape(self._batch, self._steps, hidden)
-            needed = float(sessions.any(axis=0).sum()) * 12 * columns
-            multiplied = float(opened.sum()) * 6 * columns
-            if lanes and self._batch == 1:
-                needed = tiles_to_compute(opened, lanes, inputs // lanes) * 12.0 * lanes**2
-                multiplied = needed / 2
-            read += needed
-            flops += multiplied
+            sessions = opened.reshape(self._batch, self._steps, self.layer.hidden)
+            needed += float(sessions.any(axis=0).sum()) * 12 * columns
+            multiplied += float(opened.sum()) * 6 * columns
+        return self._least(needed, multiplied, sharing=self._batch)
+
+    def _least_in_turn(self) -> float:
+        lanes, hidden = self.layer.lanes, self.layer.hidden
+        needed = 0.0
+        for opened in self._opened:
+            if not lanes:
+                needed += float(opened.sum()) * 12 * (self._inputs + hidden)
+                continue
+            input_tiles = self.layer.packed[2] // lanes
+            for session in opened.reshape(self._batch, self._steps, hidden):
+                needed += tiles_to_compute(session, lanes, input_tiles) * 12.0 * lanes**2
+        return self._least(needed, needed / 2, sharing=1)
+
+    def _least(self, read: float, flops: float, sharing: int) -> float:
+        """Bytes and operations of all chunks, where so many sessions share what is read."""
         steps = len(self._opened) * self._steps
         # Rows that are open in one frame mostly are in the next: what is read again and again is
         # one step's share, which may lie in a nearer cache than the whole layer.
-        nearby = min(weights.nbytes, max(read / steps, _NEARBY_BYTES))
+        again = read / steps * sharing / self._batch
+        nearby = min(self.layer.packed[0].nbytes, max(again, _NEARBY_BYTES))
         return least_time_us(read / steps, flops / steps, 1 << (int(nearby) - 1).bit_length())
 
     def max_error(self) -> float:

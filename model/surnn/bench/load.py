@@ -107,7 +107,16 @@ async def play(test: LoadTest) -> LoadResult:
     result = LoadResult()
     streams = [_Stream(test, result, i) for i in range(test.streams)]
     gate = asyncio.Semaphore(_CONNECTING)
-    await asyncio.gather(*(_open(stream, test, gate) for stream in streams))
+    opening = [asyncio.create_task(_open(stream, test, gate)) for stream in streams]
+    try:
+        await asyncio.gather(*opening)
+    except OSError:
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+        for stream in streams:
+            stream.connection.cut()
+        raise
     chunk = test.chunk_ms / 1000
     count = int((test.warm_up_s + test.seconds) / chunk)
     begin = time.perf_counter() + 2 * chunk

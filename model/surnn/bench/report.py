@@ -19,7 +19,8 @@ _COMMANDS = {
     "features": "surnn bench features --output docs/data/features.json",
     "stream": "surnn bench stream --output docs/data/stream.json",
     "server": "surnn bench server --output docs/data/server.json",
-    "capacity": ("surnn bench capacity --p99-ms 50 --seconds 60 --output docs/data/capacity.json"),
+    "capacity": "surnn bench capacity --p99-ms 50 --seconds 60 --output docs/data/capacity.json",
+    "processes": "surnn bench processes --output docs/data/processes.json",
 }
 _ABOUT = {
     "kernel": """## One recurrent layer
@@ -28,7 +29,8 @@ Time of one step of the whole batch, in CPU time; medians of turns in alternatio
 kernels, ONNX Runtime's GRU node and torch.nn.GRU run the same weights on the same inputs. One
 session takes chunks of 100 frames, batches take chunks of 10 with every session at its own frame
 number. *Of roof*: the least time in which the weights that are needed could be read (or multiplied
-with) on this machine, as a share of the time taken. *Error*: against float64.""",
+with) on this machine, as a share of the time taken; in whichever order needs less, all sessions
+frame by frame or one session after the other. *Error*: against float64.""",
     "features": """## Front end
 
 Log-mel energies, 40 bands, a frame every 10 ms: CPU time per second of audio and session.""",
@@ -43,7 +45,12 @@ process. Latency is from the moment at which a chunk's audio ends to the arrival
     "capacity": """## Capacity
 
 The largest number of streams that was found to keep the bound: short runs while searching, one long
-run to confirm.""",
+run to confirm. The server has one core, the streams come from another.""",
+    "processes": """## One process or several
+
+The same search with the server free on all cores: one process, whose kernels leave the interpreter
+to other threads while they compute, against `surnn serve --workers`. The streams come from the same
+cores, so on two cores both are held back; what counts is which holds more.""",
 }
 
 

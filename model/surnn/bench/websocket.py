@@ -85,7 +85,8 @@ class LoadStream(asyncio.Protocol):
                 self.opened.set_exception(ConnectionError(f"refused: {status.decode()}"))
                 return
             self._upgraded = True
-            self.opened.set_result(None)
+            if not self.opened.done():  # nobody may wait any more
+                self.opened.set_result(None)
         frames, self._rest = split_frames(data)
         for opcode, payload in frames:
             if opcode == TEXT:
@@ -95,10 +96,16 @@ class LoadStream(asyncio.Protocol):
             elif opcode == CLOSE and self.transport:
                 self.transport.close()
 
+    def cut(self) -> None:
+        """Be gone, whatever has been said so far."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         if not self.opened.done():
             self.opened.set_exception(ConnectionError("closed before it was open"))
+            self.opened.exception()  # there may be nobody to ask for it
         if not self.closed.done():
             self.closed.set_result(None)
 

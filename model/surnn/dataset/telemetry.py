@@ -39,6 +39,8 @@ class Telemetry:
     """Rows in which something changed [n]."""
     windows: tuple[tuple[int, int], ...] = ()
     """First and last row of each window in which an alarm is right."""
+    labelled: bool = True
+    """Does anything say whether rows were anomalies?"""
 
 
 def read_telemetry(folder: Path, files: Sequence[str] = ("*",)) -> list[Telemetry]:
@@ -53,11 +55,14 @@ def read_telemetry(folder: Path, files: Sequence[str] = ("*",)) -> list[Telemetr
     ]
     if not names:
         raise InvalidInput(f"{folder}: no table matches {list(files)}")
-    windows = _windows(folder) if (folder / WINDOWS).is_file() else {}
-    return [_read(folder / name, name, windows.get(name, [])) for name in names]
+    windows = _windows(folder) if (folder / WINDOWS).is_file() else None
+    return [
+        _read(folder / name, name, None if windows is None else windows.get(name, []))
+        for name in names
+    ]
 
 
-def _read(path: Path, name: str, windows: Sequence[tuple[int, str, str]]) -> Telemetry:
+def _read(path: Path, name: str, windows: Sequence[tuple[int, str, str]] | None) -> Telemetry:
     table = read_table(path)
     rest = [c for c in table.columns if c not in _LABELS]
     channels = [c for c in rest if _is_number(table.columns[c][0])]
@@ -68,10 +73,11 @@ def _read(path: Path, name: str, windows: Sequence[tuple[int, str, str]]) -> Tel
         table.numbers(c) > 0 if c in table.columns else np.zeros(len(table), np.bool_)
         for c in _LABELS
     )
-    found = _rows(table, rest, windows)
+    found = _rows(table, rest, windows or ())
     for first, last in found:
         anomaly[first : last + 1] = True
-    return Telemetry(name, values, anomaly, changes, tuple(found))
+    labelled = windows is not None or any(c in table.columns for c in _LABELS)
+    return Telemetry(name, values, anomaly, changes, tuple(found), labelled)
 
 
 def _windows(folder: Path) -> dict[str, list[tuple[int, str, str]]]:

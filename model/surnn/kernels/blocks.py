@@ -27,7 +27,7 @@ from surnn.kernels.cells import (
     start_hidden,
     update,
 )
-from surnn.kernels.head import add_head, copy_padded, copy_row, numbers
+from surnn.kernels.head import add_head, copy_padded, copy_row, numbers, unset_numbers
 from surnn.kernels.simd import lanes, load, store, zeros8, zeros16
 from surnn.kernels.sums import add_columns, add_loaded, keep, no_sums
 
@@ -116,7 +116,8 @@ def _layer(
     input_tiles = inputs // size
     # The head reads whole vectors of 16, which may end behind the last block of 8.
     v = numbers(tiles * size + 16 - size)
-    part = numbers(blocks * tiles * 16 * weights.shape[3])
+    # A tile's sum is computed before it is first read.
+    part = unset_numbers(blocks * tiles * 16 * weights.shape[3])
     new = numbers(blocks * size)
     memory = numbers(blocks * size + 16 - size)
     sums = numbers(logits.shape[1])

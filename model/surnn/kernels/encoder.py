@@ -11,20 +11,23 @@ from __future__ import annotations
 import numpy as np
 
 from surnn.kernels.cache import inline, kernel
-from surnn.kernels.head import numbers
 from surnn.kernels.simd import doubles8, fma, load, load_splat, maximum, narrow, store, zeros8
 
 __all__ = ["encode"]
 
+_AT_ONCE = 5
+"""Frames that share what is read of the weights: as many sums as hide each other's wait, and a
+chunk of 100 ms has twice as many."""
+
 
 @inline
-def _four_frames(v, a, b, c, d, weights, bias, column, width, out):
-    """16 outputs from `column` on, for the windows that begin at a, b, c, d of v: out [4, 16]."""
+def _five_frames(v, a, b, c, d, e, weights, block, bias, out):
+    """16 outputs of one block, for the windows that begin at a, b, c, d, e of v: out [5, 16]."""
     like = doubles8()
-    size = len(weights)
-    a0, a1 = load(bias, column, like), load(bias, column + 8, like)
-    b0, b1, c0, c1, d0, d1 = a0, a1, a0, a1, a0, a1
-    at = column
+    size = weights.shape[1]
+    a0, a1 = load(bias, 16 * block, like), load(bias, 16 * block + 8, like)
+    b0, b1, c0, c1, d0, d1, e0, e1 = a0, a1, a0, a1, a0, a1, a0, a1
+    at = 16 * block * size
     for k in range(size):
         low, high = load(weights, at, like), load(weights, at + 8, like)
         value = load_splat(v, a + k, like)
@@ -35,11 +38,14 @@ def _four_frames(v, a, b, c, d, weights, bias, column, width, out):
         c0, c1 = fma(low, value, c0), fma(high, value, c1)
         value = load_splat(v, d + k, like)
         d0, d1 = fma(low, value, d0), fma(high, value, d1)
-        at += width
+        value = load_splat(v, e + k, like)
+        e0, e1 = fma(low, value, e0), fma(high, value, e1)
+        at += 16
     _keep(out, 0, a0, a1)
     _keep(out, 16, b0, b1)
     _keep(out, 32, c0, c1)
     _keep(out, 48, d0, d1)
+    _keep(out, 64, e0, e1)
 
 
 @inline
@@ -65,31 +71,36 @@ def encode(features, offsets, rows, past, weights, bias, out):
         offsets: each session's first of the N frames, and N: int64 [B + 1].
         rows: each session's row of `past`, [B].
         past: features before the next frame, float32 [capacity, frames - 1, F], updated in place.
-        weights: float64 [frames * F, W'], W' padded to a multiple of 16.
+        weights: float64 [W' / 16, frames * F, 16], W' padded to a multiple of 16.
         bias: float64 [W'].
         out: float32 [N, W], filled.
     """
-    padded = weights.shape[1]
     width, step = out.shape[1], features.shape[1]
     history = past.shape[1] * step
-    longest = 0
-    for b in range(len(rows)):
-        longest = max(longest, offsets[b + 1] - offsets[b])
-    v = np.zeros(history + longest * step, np.float64)
-    four = numbers(64)
-    for b in range(len(rows)):
+    total, sessions = len(out), len(rows)
+    v = np.empty(sessions * history + total * step, np.float64)
+    # Where each frame's window begins; the last frame again, until all rounds are full.
+    begins = np.empty(total + _AT_ONCE, np.int64)
+    at = 0
+    for b in range(sessions):
         first, count = offsets[b], offsets[b + 1] - offsets[b]
-        _copy(past, rows[b] * history, v, 0, history)
-        _copy(features, first * step, v, history, count * step)
-        _copy(v, count * step, past, rows[b] * history, history)
-        for frame in range(0, count, 4):
-            last = (count - 1) * step
-            a = frame * step
-            for column in range(0, width, 16):
-                _four_frames(
-                    v, a, min(a + step, last), min(a + 2 * step, last), min(a + 3 * step, last),
-                    weights, bias, column, padded, four,
-                )  # fmt: skip
-                for i in range(min(4, count - frame)):
-                    for j in range(min(16, width - column)):
-                        out[first + frame + i, column + j] = four[16 * i + j]
+        _copy(past, rows[b] * history, v, at, history)
+        _copy(features, first * step, v, at + history, count * step)
+        for i in range(count):
+            begins[first + i] = at + i * step
+        at += count * step
+        _copy(v, at, past, rows[b] * history, history)
+        at += history
+    if total:
+        begins[total:] = begins[total - 1]
+    five = np.empty(16 * _AT_ONCE, np.float32)
+    for block in range(len(weights)):
+        wide = min(16, width - 16 * block)
+        for frame in range(0, total, _AT_ONCE):
+            _five_frames(
+                v, begins[frame], begins[frame + 1], begins[frame + 2], begins[frame + 3],
+                begins[frame + 4], weights, block, bias, five,
+            )  # fmt: skip
+            for i in range(min(_AT_ONCE, total - frame)):
+                for j in range(wide):
+                    out[frame + i, 16 * block + j] = five[16 * i + j]

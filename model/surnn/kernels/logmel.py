@@ -12,7 +12,7 @@ from surnn.frontend import LOG_FLOOR
 from surnn.kernels.activations import log
 from surnn.kernels.cache import inline, kernel
 from surnn.kernels.fft import power_spectrum, transform
-from surnn.kernels.head import copy_flat, numbers
+from surnn.kernels.head import copy_flat, numbers, unset_numbers
 from surnn.kernels.shuffles import transpose16
 from surnn.kernels.simd import fma, load, load_splat, splat, store, zeros16
 
@@ -96,7 +96,7 @@ def log_mel_batch(
     width = features.shape[1]
     sessions, total = len(rows), len(features)
     # The last lanes of a window's last transpose read up to 15 samples too far.
-    samples = numbers(sessions * past + total * hop + 16)
+    samples = unset_numbers(sessions * past + total * hop + 16)
     begins = np.zeros((total + 15) // 16 * 16, np.int64)
     at = 0
     for b in range(sessions):
@@ -108,8 +108,8 @@ def log_mel_batch(
         at += count * hop
         copy_flat(samples, at, context, rows[b] * past, past)
         at += past
-    buffer = numbers(32 * size)
-    power = numbers(16 * (size + 1))
+    buffer = unset_numbers(32 * size)
+    power = unset_numbers(16 * (size + 1))
     energies = numbers((width + 15) // 16 * 256)
     turned, starts = numbers(256), np.zeros(16, np.int64)
     for frame in range(0, total, 16):

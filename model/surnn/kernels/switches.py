@@ -47,16 +47,19 @@ def _spread(bits, switch, group, hidden, words, n):
 
 @kernel
 def neuron_bits(
-    starts, offsets, inc, features, weights, bias, unit, switches, group, hidden, words, opened
-):
+    frame, offsets, rows, inc, features, inputs, weights, bias, unit, switches, group, hidden,
+    words, opened,
+):  # fmt: skip
     """Fill `words` (zeros on entry).
 
     Args:
-        starts: frame number of each session's first frame, int64 [B].
+        frame: number of each session's next frame, int64 [capacity].
         offsets: each session's first of the N frames, and N: int64 [B + 1].
+        rows: each session's row of `frame`, [B].
         inc: phase steps int64 [K]; empty without a clock.
-        features: float32 [N, F]; [N, 0] without an input.
-        weights: float32 [2K + F, G'], G padded to a multiple of 16.
+        features: float32 [N, F].
+        inputs: how many of them switches see: F, or 0 without an input.
+        weights: float32 [2K + inputs, G'], G padded to a multiple of 16.
         bias: float32 [G'], below zero in the padding.
         unit: what one step of the clock's integers is worth: 1 / CLOCK_ONE, or 1.
         switches, group, hidden: G, neurons per switch, H.
@@ -64,11 +67,11 @@ def neuron_bits(
         opened: float32 [N], filled with the number of open neurons.
     """
     like = zeros16()
-    clocks, inputs, width = len(inc), features.shape[1], len(bias)
+    clocks, width = len(inc), len(bias)
     basis = np.empty(2 * clocks, np.float32)
-    for b in range(len(starts)):
+    for b in range(len(rows)):
         for n in range(offsets[b], offsets[b + 1]):
-            t = starts[b] + (n - offsets[b])
+            t = frame[rows[b]] + (n - offsets[b])
             for k in range(clocks):
                 index = ((t * inc[k]) & _MASK) >> _SHIFT
                 basis[k] = _TABLE[index]

@@ -18,9 +18,9 @@ from surnn.types import Float32
 __all__ = ["FrameBlock", "Runtime"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class FrameBlock:
-    """What one session's frames gave."""
+    """What one session's frames gave. Not frozen, because there are so many."""
 
     logits: Float32
     """[T, C]"""
@@ -42,7 +42,9 @@ class Runtime(Protocol):
         """A pool for the states of up to `capacity` sessions, where this runtime wants them."""
         ...
 
-    def run(self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]) -> list[FrameBlock]:
+    def run(
+        self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]
+    ) -> Sequence[FrameBlock]:
         """Advance each slot by its frames [T_i, S] and return a block for each, in order.
 
         Raises `InvalidShape` before any state changes if a frame array does not fit.

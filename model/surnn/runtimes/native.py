@@ -9,8 +9,8 @@ Needs the `native` extra; reads `model.safetensors` and `spec.json`, no torch, n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from surnn.cells import Cell
 from surnn.errors import CorruptModel, InvalidShape, MissingDependency, UnknownModel
 from surnn.fingerprint import fingerprint
 from surnn.runtimes.base import FrameBlock
+from surnn.runtimes.joined import JoinedBlocks, JoinedFrames
 from surnn.runtimes.support import check_native
 from surnn.spec import ModelSpec, SwitchMode
 from surnn.state import Pool, Slot, StatePool
@@ -39,7 +40,7 @@ except ImportError as error:
         "pip install 'surnn[native]'"
     ) from error
 
-__all__ = ["NativeRuntime"]
+__all__ = ["NativePool", "NativeRuntime"]
 
 SPEC_FILE, WEIGHTS_FILE = "spec.json", "model.safetensors"
 _MANY = 64
@@ -83,7 +84,7 @@ class NativeRuntime:
             else None
         )
         self._layers = [NativeLayer(spec, i, weights) for i in range(len(spec.layers))]
-        self._no_context: Float32 = np.zeros((0, 0), np.float32)
+        self._frame_size, self._labels = spec.frame_size, len(spec.labels)
 
     @classmethod
     def open(cls, directory: Path) -> NativeRuntime:
@@ -116,63 +117,93 @@ class NativeRuntime:
         for count in (1, _MANY):
             self.run(pool, slots[:count], [frames] * count)
 
-    def new_pool(self, capacity: int) -> StatePool:
+    def new_pool(self, capacity: int) -> NativePool:
         """A pool in main memory."""
-        return StatePool(self.spec.states, capacity)
+        return NativePool(self.spec, capacity)
 
-    def run(self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]) -> list[FrameBlock]:
-        """See `Runtime.run`."""
-        if not isinstance(pool, StatePool):
+    def run(
+        self, pool: Pool, slots: Sequence[Slot], frames: Sequence[Float32]
+    ) -> Sequence[FrameBlock]:
+        """See `Runtime.run`. Frames that are joined already are not copied."""
+        if not isinstance(pool, NativePool):
             raise InvalidShape(f"pool is a {type(pool).__name__}, expected one of this runtime's")
         if not slots:
             return []
-        size = self.spec.frame_size
-        lengths = []
-        for item in frames:
-            if item.ndim != 2 or item.shape[1] != size or item.dtype != np.float32:
-                raise InvalidShape(
-                    f"frames are {item.dtype} {list(item.shape)}, expected float32 [T, {size}]"
-                )
-            lengths.append(len(item))
-        if len(lengths) != len(slots):
+        if len(frames) != len(slots):
             raise InvalidShape(
-                f"{len(lengths)} arrays of frames, expected one for each of {len(slots)} slots"
+                f"{len(frames)} arrays of frames, expected one for each of {len(slots)} slots"
             )
         rows: Int64 = pool.rows(slots).astype(np.int64, copy=False)
+        if len(slots) == 1:
+            only = frames[0]
+            self._check(only)
+            alone = self._run(pool, rows, np.ascontiguousarray(only), [0, len(only)])
+            return [FrameBlock(alone.logits, alone.opened)]
+        joined = frames if isinstance(frames, JoinedFrames) else self._join(frames)
+        self._check(joined.joined)
+        if len(joined.joined) <= _FRAMES:
+            return self._run(pool, rows, joined.joined, joined.ends)
         blocks: list[FrameBlock] = []
-        begin = 0
-        while begin < len(slots):
-            end, total = begin, 0
-            while end < len(slots) and (end == begin or total + lengths[end] <= _FRAMES):
-                total += lengths[end]
-                end += 1
-            blocks += self._run(pool, rows[begin:end], frames[begin:end], lengths[begin:end])
-            begin = end
+        for first, last in _passes(joined.ends):
+            begin, end = joined.ends[first], joined.ends[last]
+            ends = [place - begin for place in joined.ends[first : last + 1]]
+            blocks += self._run(pool, rows[first:last], joined.joined[begin:end], ends)
         return blocks
 
+    def _join(self, frames: Sequence[Float32]) -> JoinedFrames:
+        for item in frames:
+            self._check(item)
+        return JoinedFrames(np.concatenate(frames), [0, *accumulate(map(len, frames))])
+
+    def _check(self, frames: Float32) -> None:
+        size = self._frame_size
+        if frames.ndim != 2 or frames.shape[1] != size or frames.dtype != np.float32:
+            raise InvalidShape(
+                f"frames are {frames.dtype} {list(frames.shape)}, expected float32 [T, {size}]"
+            )
+
     def _run(
-        self, pool: StatePool, rows: Int64, frames: Sequence[Float32], lengths: list[int]
-    ) -> list[FrameBlock]:
-        # Which dtype lies under which name is the spec's affair, not the type checker's.
-        arrays: dict[str, Any] = dict(pool.arrays)
-        ends: Int64 = np.array([0, *accumulate(lengths)], dtype=np.int64)
-        joined = np.ascontiguousarray(frames[0]) if len(frames) == 1 else np.concatenate(frames)
-        starts = arrays["t"][rows]
-        context = arrays.get("context", self._no_context)
-        features = self._features(joined, ends, rows, context)
+        self, pool: NativePool, rows: Int64, frames: Float32, marks: Sequence[int]
+    ) -> JoinedBlocks:
+        count = len(frames)
+        ends: Int64 = np.array(marks, dtype=np.int64)
+        features = self._features(frames, ends, rows, pool.context)
         if self._encoder:
-            features = self._encoder(features, ends, rows, arrays["past"])
-        logits = np.zeros((len(joined), self._layers[0].labels), np.float32)
-        opened = np.empty((len(self._layers), len(joined)), np.float32)
+            features = self._encoder(features, ends, rows, pool.past)
+        logits = np.zeros((count, self._layers[0].labels), np.float32)
+        opened = np.empty((len(self._layers), count), np.float32)
         x, below = features, _ANY
         for i, layer in enumerate(self._layers):
-            names = (state.name for state in self.spec.layer_states(i))
-            states = cell_states(layer.cell, tuple(arrays[name] for name in names))
-            x, below = layer(starts, ends, rows, features, x, below, states, logits, opened[i])
-        arrays["t"][rows] = starts + (ends[1:] - ends[:-1])
-        logits = logits[:, : len(self.spec.labels)]
-        marks = ends.tolist()
-        return [FrameBlock(logits[a:b], opened[:, a:b].T) for a, b in pairwise(marks)]
+            states = pool.layers[i]
+            x, below = layer(pool.t, ends, rows, features, x, below, states, logits, opened[i])
+        pool.t[rows] += ends[1:] - ends[:-1]
+        return JoinedBlocks(logits[:, : self._labels], opened.T, marks)
+
+
+class NativePool(StatePool):
+    """States in main memory, each also as the kernels want it: the same arrays."""
+
+    def __init__(self, spec: ModelSpec, capacity: int) -> None:
+        super().__init__(spec.states, capacity)
+        # Which dtype lies under which name is the spec's affair, not the type checker's.
+        arrays: dict[str, Any] = dict(self.arrays)
+        nothing: Float32 = np.zeros((0, 0), np.float32)
+        self.t: Int64 = arrays["t"]
+        self.context: Float32 = arrays.get("context", nothing)
+        self.past: Float32 = arrays.get("past", nothing)
+        self.layers = [
+            cell_states(layer.cell, tuple(arrays[state.name] for state in spec.layer_states(i)))
+            for i, layer in enumerate(spec.layers)
+        ]
+
+
+def _passes(ends: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Sessions that one pass through the layers takes: the first, and the one behind the last."""
+    first = 0
+    for last in range(1, len(ends)):
+        if last == len(ends) - 1 or ends[last + 1] - ends[first] > _FRAMES:
+            yield first, last
+            first = last
 
 
 def _shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:

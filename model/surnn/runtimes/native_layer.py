@@ -67,18 +67,19 @@ class NativeLayer:
         self._switches = _PackedSwitches(layer, weights, f"layers.{index}.switch.")
         self.kernel = choose_kernel(layer, self._switches.open_rate)
         self.cell = layer.cell
-        self._packed = pack(self.kernel, cell_weights(weights, f"layers.{index}.cell."))
+        packed = pack(self.kernel, cell_weights(weights, f"layers.{index}.cell."))
         begin = sum(below.hidden for below in spec.layers[:index])
-        self._head = pack_head(weights["head.weight"][:, begin : begin + layer.hidden])
-        self.labels = len(self._head)
+        head = pack_head(weights["head.weight"][:, begin : begin + layer.hidden])
+        self.labels = len(head)
         """C', labels padded to whole vectors."""
-        self._head_bias: Float32 = np.zeros(self.labels, np.float32)
+        head_bias: Float32 = np.zeros(self.labels, np.float32)
         if index == 0:
-            self._head_bias[: len(spec.labels)] = weights["head.bias"]
+            head_bias[: len(spec.labels)] = weights["head.bias"]
+        self._weights = (*packed, head, head_bias)
 
     def __call__(
         self,
-        starts: Int64,
+        frame: Int64,
         offsets: Int64,
         rows: Int64,
         features: Float32,
@@ -91,9 +92,9 @@ class NativeLayer:
         """Advance `states` in place; returns all hidden states and the open neurons.
 
         Args:
-            starts: frame number of each session's first frame [B].
+            frame: number of each session's next frame [capacity].
             offsets: each session's first of the N frames, and N: [B + 1].
-            rows: each session's row of `states` [B].
+            rows: each session's row of `frame` and `states` [B].
             features: what the switches see [N, F].
             x: inputs [N, I].
             below: open neurons of the layer below [N, ceil(I / 16)], or empty.
@@ -101,10 +102,9 @@ class NativeLayer:
             logits: added to, [N, C'].
             opened: filled with the number of open neurons [N].
         """
-        words = self._switches(starts, offsets, features, opened)
+        words = self._switches(frame, offsets, rows, features, opened)
         out = np.empty((0 if self._last else len(x), self._hidden), np.float32)
-        weights, bias, inputs = self._packed
-        tail = (states, weights, bias, inputs, self._head, self._head_bias, logits, out)
+        tail = (states, *self._weights, logits, out)
         run_kernel(self.kernel, words, offsets, rows, x, below, tail)
         return out, words
 
@@ -115,7 +115,8 @@ class _PackedSwitches:
     def __init__(self, layer: LayerSpec, weights: Mapping[str, Float32], prefix: str) -> None:
         switch = layer.switch
         self._mode, self._count, self._group = switch.mode, layer.switches, switch.group
-        self._hidden = layer.hidden
+        self._hidden, self._words = layer.hidden, padded(layer.hidden, 16) // 16
+        self._inputs = 0
         self._inc: Int64 = np.zeros(0, np.int64)
         parts: list[NDArray[np.float32]] = []
         bias = np.ones(self._count, np.float32)
@@ -129,6 +130,7 @@ class _PackedSwitches:
             bias = np.round(bias * np.float32(CLOCK_ONE))
         if switch.mode in _FROM_INPUT:
             parts.append(weights[prefix + "weight"])
+            self._inputs = len(parts[-1])
         table = np.concatenate(parts) if parts else np.zeros((0, self._count), np.float32)
         width = padded(self._count, 16)
         self._weights = aligned(np.pad(table, ((0, 0), (0, width - self._count))))
@@ -150,14 +152,11 @@ class _PackedSwitches:
         return float((clock[:, : self._count] > 0).mean())
 
     def __call__(
-        self, starts: Int64, offsets: Int64, features: Float32, opened: Float32
+        self, frame: Int64, offsets: Int64, rows: Int64, features: Float32, opened: Float32
     ) -> NDArray[np.uint16]:
-        seen = features
-        if self._mode not in _FROM_INPUT:
-            seen = np.empty((len(features), 0), np.float32)
-        words = np.zeros((len(features), padded(self._hidden, 16) // 16), np.uint16)
+        words = np.zeros((len(features), self._words), np.uint16)
         neuron_bits(
-            starts, offsets, self._inc, seen, self._weights, self._bias,
+            frame, offsets, rows, self._inc, features, self._inputs, self._weights, self._bias,
             self._unit, self._count, self._group, self._hidden, words, opened,
         )  # fmt: skip
         return words

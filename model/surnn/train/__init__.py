@@ -17,10 +17,14 @@ from surnn.errors import InvalidConfig
 from surnn.nn import Network
 from surnn.train.config import Config, read_config
 from surnn.train.loop import Fit, fit
+from surnn.train.scalars import Scalars
 from surnn.train.task import Report, Task
 from surnn.train.tasks import make_task
 
-__all__ = ["train"]
+__all__ = ["RUN", "train"]
+
+RUN = "run.pt"
+"""What an unfinished run goes on from, in its folder."""
 
 
 def train(
@@ -32,6 +36,8 @@ def train(
     steps: int | None = None,
     start: Path | str | None = None,
     seed: int | None = None,
+    resume: bool = False,
+    tensorboard: Path | str | None = None,
     progress: bool = True,
 ) -> Path:
     """Run a training config and write a complete model folder.
@@ -45,10 +51,14 @@ def train(
         steps: instead of the config's number of steps.
         start: folder of a trained model to go on from (see `surnn.train.start`).
         seed: instead of the config's, for a second run that goes on with other clips.
+        resume: go on with the run of this config that was cut off in `out_dir`, from its last
+            validation; it ends as if it had not been cut off.
+        tensorboard: folder for TensorBoard's event files (see `surnn.train.scalars`).
         progress: show a progress bar on stderr.
 
     Returns `out_dir`. Raises `InvalidConfig`, `InvalidInput` or `InvalidAudio` on bad configs and
-    data, `SurnnError` when training diverges.
+    data, `SurnnError` when training diverges, `MissingDependency` for TensorBoard's folder without
+    TensorBoard.
     """
     path, out = Path(config_path), Path(out_dir)
     config = read_config(path)
@@ -67,15 +77,23 @@ def train(
         raise InvalidConfig(f"{path}: no data folder: give one, or set `data` in the config")
     # A folder named in the config is looked for beside it.
     root = Path(root) if data_root is not None else path.parent / root
+    run = out / RUN
+    if resume and not run.is_file():
+        raise InvalidConfig(f"no file {run}: no run was cut off there behind a validation")
+    board = None if tensorboard is None else Scalars(Path(tensorboard))
     task = make_task(config, root)
     out.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        run.unlink(missing_ok=True)
 
     def keep(network: Network, report: Report) -> None:
         _finish(task, network, report)
         checkpoint.save(network, out)
 
     begin = None if start is None else Path(start)
-    found = fit(task, config, progress=progress, keep=keep, start=begin)
+    found = fit(task, config, progress=progress, keep=keep, resume=run, start=begin, scalars=board)
+    if board is not None:
+        board.close()
     report = task.validate(found.network, final=True)
     found.report = report
     _finish(task, found.network, report)
@@ -100,6 +118,7 @@ def train(
     if record is not None:
         write_record(record, out)
     _publish(path, config, found, figures, record, root, out)
+    run.unlink(missing_ok=True)
     return out
 
 

@@ -11,9 +11,11 @@ __all__ = [
     "a_law",
     "band_response",
     "equaliser_response",
+    "faded",
     "filtered",
     "gusty",
     "mu_law",
+    "other_mouth",
     "quantised",
     "reverberant",
     "stretched",
@@ -84,6 +86,48 @@ def stretched(samples: Float32, factor: float) -> Float32:
     whole = np.minimum(positions.astype(np.int64), len(samples) - 2)
     part = positions - whole.astype(np.float32)
     out: Float32 = samples[whole] * (1.0 - part) + samples[whole + 1] * part
+    return out
+
+
+def other_mouth(samples: Float32, factor: float) -> Float32:
+    """The same voice from a mouth and throat `factor` times as long: formants move, pitch stays.
+
+    In windows of 32 ms the smoothed spectrum is stretched along frequency, as vocal tract length
+    perturbation does to features (Jaitly and Hinton, ICML workshop on speech, 2013).
+    """
+    size, hop = 512, 256
+    if len(samples) < size:
+        return samples
+    taper = np.sin(np.pi * (np.arange(size, dtype=np.float32) + 0.5) / size)
+    count = -(-(len(samples) + size) // hop)
+    padded = np.zeros((count + 1) * hop, np.float32)
+    padded[hop : hop + len(samples)] = samples
+    windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * taper
+    spectra = np.fft.rfft(windows, axis=1)
+    width = 9
+    wide = np.pad(np.abs(spectra), ((0, 0), (width // 2, width // 2)), mode="edge")
+    sums = np.cumsum(np.pad(wide, ((0, 0), (1, 0))), axis=1)
+    envelope = (sums[:, width:] - sums[:, :-width]) / width + 1e-6
+    bins = np.minimum(np.arange(size // 2 + 1) * factor, size // 2)
+    low = np.minimum(bins.astype(np.int64), size // 2 - 1)
+    part = bins - low
+    moved = envelope[:, low] * (1.0 - part) + envelope[:, low + 1] * part
+    spectra *= np.clip(moved / envelope, 0.03, 30.0)
+    pieces = (np.fft.irfft(spectra, size, axis=1) * taper).astype(np.float32)
+    halves = np.zeros((len(pieces) + 1, hop), np.float32)
+    halves[:-1] += pieces[:, :hop]
+    halves[1:] += pieces[:, hop:]
+    out: Float32 = halves.reshape(-1)[hop : hop + len(samples)]
+    return out
+
+
+def faded(samples: Float32, rate: int, seconds: float = 0.01) -> Float32:
+    """Softened at both ends, so that a cut is no click."""
+    n = min(round(seconds * rate), len(samples) // 2)
+    ramp = np.linspace(0.0, 1.0, n, dtype=np.float32)
+    out = samples.astype(np.float32, copy=True)
+    out[:n] *= ramp
+    out[len(out) - n :] *= ramp[::-1]
     return out
 
 

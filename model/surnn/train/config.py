@@ -277,15 +277,37 @@ class WordMix(ChannelConfig):
     snr_db: Span = (0.0, 30.0)
     clean: Chance = 0.15
     no_word: Chance = Field(default=0.25, description="Clips of running speech and noise alone")
-    other_word: Chance = Field(default=0.25, description="Words that are no label, among the words")
-    speech: Chance = Field(default=0.2, description="Pieces of running speech among the words")
+    other_word: Chance = Field(default=0.1, description="Words that are no label, among the words")
+    speech: Chance = Field(default=0.15, description="Running speech among the words")
+    piece: Chance = Field(
+        default=0.12, description="Pieces of running speech that stand alone as a word does"
+    )
+    impostor: Chance = Field(
+        default=0.1, description="Words cut off, turned round or two at once, among the words"
+    )
+    burst: Chance = Field(default=0.06, description="Noises that stand alone as a word does")
+    pause: float = Field(
+        default=0.45, ge=0, description="Seconds of no other sound before and behind a word"
+    )
     music: Chance = 0.2
     synthetic_noise: Chance = 0.25
     room: Chance = 0.25
-    tempo: Chance = 0.5
+    tempo: Chance = Field(default=0.6, description="Words played faster or slower, and higher so")
+    vocal_tract: Chance = Field(default=0.5, description="Words of a longer or shorter mouth")
     masking: Chance = Field(default=0.3, description="Words that lack a band of frequencies")
+    gap: Chance = Field(default=0.15, description="Words that lack a moment")
     telephone: Chance = 0.08
     low_rate: Chance = 0.1
+
+    @model_validator(mode="after")
+    def _words_are_left(self) -> WordMix:
+        rest = self.other_word + self.speech + self.piece + self.impostor + self.burst
+        if rest >= 1.0:
+            raise ValueError(
+                "other_word + speech + piece + impostor + burst is "
+                f"{rest:g}, expected less than 1: the rest are words"
+            )
+        return self
 
 
 class WordsConfig(_Table):
@@ -294,13 +316,21 @@ class WordsConfig(_Table):
     sets: tuple[DataSet, ...] = Field(min_length=1)
     valid: ValidConfig = ValidConfig()
     mix: WordMix = WordMix()
-    early: float = Field(
-        default=0.1, ge=0, description="Seconds before the end of a word from which it counts"
+    after: float = Field(
+        default=0.1,
+        ge=0,
+        description="Seconds behind a word from which it counts: silence shows that it is over",
     )
-    hold: float = Field(default=0.25, gt=0, description="Seconds behind it for which it counts")
+    hold: float = Field(default=0.4, gt=0, description="Seconds behind it until which it counts")
     false_per_hour: float = Field(
         default=2.0, gt=0, description="Alarms on validation material at the chosen threshold"
     )
+
+    @model_validator(mode="after")
+    def _word_counts(self) -> WordsConfig:
+        if self.hold <= self.after:
+            raise ValueError(f"hold is {self.hold:g}, expected more than after, {self.after:g}")
+        return self
 
 
 class MachineSet(_Table):

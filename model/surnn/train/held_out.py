@@ -1,9 +1,11 @@
-"""Held-out recordings of a voice config, written to a folder: what `surnn eval` and peers hear.
+"""Held-out recordings of a config, written to a folder: what `surnn eval` and peers hear.
 
     python -m surnn.train.held_out model/configs/vad.toml --data DIR --role test --out FOLDER
 
-The sets that the config keeps for this role, and no others, are mixed as in `voice_valid`, with
-fixed seeds. `segments.csv` holds the speech, and in further columns what each recording is:
+The sets that the config keeps for this role, and no others, are used. Those of a keywords config
+are the streams of `keywords_valid`, their group in a column `group`. Those of a voice config are
+mixed as in `voice_valid`, with fixed seeds; `segments.csv` holds the speech, and in further
+columns what each recording is:
 
     set, language   speech in noise and music at 0 to 20 dB
     snr_db          the same, of the first set alone; `clean` without noise
@@ -18,7 +20,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,12 +30,12 @@ import soundfile
 from surnn.errors import InvalidConfig
 from surnn.segments import Segment
 from surnn.train.audio_mix import Mixer, Sources
-from surnn.train.config import AudioConfig, DataSet, MixConfig, read_config
+from surnn.train.config import AudioConfig, Config, DataSet, MixConfig, read_config
 from surnn.train.recordings import Pool, read_pool, read_set
 from surnn.train.synthetic import coloured_noise
 from surnn.types import Float32
 
-__all__ = ["FIELDS", "Recording", "coded", "recordings", "write"]
+__all__ = ["FIELDS", "Recording", "coded", "recordings", "word_recordings", "write"]
 
 FIELDS = ("set", "language", "snr_db", "line", "level_dbfs", "dc", "alone")
 _SNRS = (0.0, 5.0, 10.0, 20.0)
@@ -221,19 +223,42 @@ def recordings(
     return _Maker(audio, root, role, rate, streams).all()
 
 
-def write(found: Iterator[Recording], out: Path, rate: int = 16_000) -> int:
+def word_recordings(config: Config, root: Path, role: str) -> Iterator[Recording]:
+    """The streams by which a keywords model is validated or tested.
+
+    Raises `InvalidConfig` where the config keeps no words for the role, `InvalidInput` or
+    `InvalidAudio` for data sets that are not as described.
+    """
+    # Imported here: torch.
+    from surnn.train.keywords import background_of, sources, words_spec
+    from surnn.train.keywords_valid import SEEDS, held_out_streams
+
+    assert config.keywords is not None
+    if not any(s.role == role and s.kind == "words" for s in config.keywords.sets):
+        raise InvalidConfig(f"the config keeps no words for role {role!r}")
+    spec = words_spec(config)
+    held = sources(config.keywords, root, role, spec, background_of(config), config.seed)
+    for i, stream in enumerate(held_out_streams(held, spec, SEEDS[role])):
+        said = stream.words[0].label if stream.words else "none"
+        name = f"{i:04d}-{said}"
+        yield Recording(name, stream.samples, stream.words, {"group": stream.group})
+
+
+def write(
+    found: Iterator[Recording], out: Path, rate: int = 16_000, fields: Sequence[str] = FIELDS
+) -> int:
     """Write 16-bit FLAC files and `segments.csv` into a folder; how many files."""
     out.mkdir(parents=True, exist_ok=True)
     files = 0
     with (out / "segments.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["file", "start_s", "end_s", "label", *FIELDS])
+        table.writerow(["file", "start_s", "end_s", "label", *fields])
         for one in found:
             files += 1
             samples = np.clip(np.round(one.samples * 32768.0), -32768, 32767).astype(np.int16)
             soundfile.write(out / f"{one.name}.flac", samples, rate)
-            more = [one.about.get(name, "") for name in FIELDS]
-            rows = [[f"{s.start:.4f}", f"{s.end:.4f}", "speech"] for s in _joined(one.segments)]
+            more = [one.about.get(name, "") for name in fields]
+            rows = [[f"{s.start:.4f}", f"{s.end:.4f}", s.label] for s in _joined(one.segments)]
             for row in rows or [["", "", ""]]:
                 table.writerow([f"{one.name}.flac", *row, *more])
     return files
@@ -259,10 +284,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     config = read_config(given.config)
-    if config.audio is None:
-        raise SystemExit(f"{given.config}: no voice config: it has no [audio] table")
     rate = config.model.sample_rate
-    files = write(recordings(config.audio, given.data, given.role, rate), given.out, rate)
+    if config.keywords is not None:
+        found = word_recordings(config, given.data, given.role)
+        files = write(found, given.out, rate, ("group",))
+    elif config.audio is not None:
+        files = write(recordings(config.audio, given.data, given.role, rate), given.out, rate)
+    else:
+        raise SystemExit(f"{given.config}: it has no [audio] and no [keywords] table")
     print(f"{files} recordings in {given.out}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from surnn.errors import InvalidInput
 from surnn.nn import Network
 from surnn.segments import Segment, frame_labels
 from surnn.spec import EventRule, Head, ModelKind, ModelSpec
@@ -16,13 +17,14 @@ from surnn.train.keywords_valid import KeywordsValidation
 from surnn.train.recordings import Clip, Pool, read_pool, read_set
 from surnn.train.synthetic import synthetic_clips
 from surnn.train.task import Batch, Report
-from surnn.train.word_mix import Planted, WordMixer, WordSources
+from surnn.train.word_items import WordSources
+from surnn.train.word_mix import Planted, WordMixer
 from surnn.types import Float32
 
-__all__ = ["KeywordsTask", "sources", "word_targets"]
+__all__ = ["KeywordsTask", "background_of", "sources", "word_targets", "words_spec"]
 
 _RISE = 0.05
-"""Seconds between a word and silence that count for neither."""
+"""Seconds around an answer that count for neither."""
 
 
 class KeywordsTask:
@@ -36,28 +38,8 @@ class KeywordsTask:
         self.config = config
         self.words: WordsConfig = config.keywords
         model = config.model
-        self.background = config.labels.background or model.labels[0]
-        self.spec = ModelSpec(
-            name=model.name,
-            version=model.version,
-            kind=ModelKind.AUDIO,
-            description=model.description,
-            sample_rate=model.sample_rate,
-            hop=model.hop,
-            frontend=model.frontend,
-            encoder=model.encoder,
-            lookahead=model.lookahead,
-            layers=model.layers,
-            labels=model.labels,
-            head=Head.SOFTMAX,
-            events=model.events
-            or tuple(
-                EventRule(label=label, on=0.5, off=0.25, min_on=0.03, min_off=0.3, point=True)
-                for label in model.labels
-                if label != self.background
-            ),
-            licence=model.licence,
-        )
+        self.background = background_of(config)
+        self.spec = words_spec(config)
         rate = model.sample_rate
         self.frames = round(config.budget.seconds * self.spec.frame_rate)
         self.mixer = WordMixer(
@@ -109,6 +91,37 @@ class KeywordsTask:
         """The config says what was used for what."""
 
 
+def background_of(config: Config) -> str:
+    """The label of no word."""
+    return config.labels.background or config.model.labels[0]
+
+
+def words_spec(config: Config) -> ModelSpec:
+    """The model that a keywords config describes, with a rule for each word."""
+    model = config.model
+    return ModelSpec(
+        name=model.name,
+        version=model.version,
+        kind=ModelKind.AUDIO,
+        description=model.description,
+        sample_rate=model.sample_rate,
+        hop=model.hop,
+        frontend=model.frontend,
+        encoder=model.encoder,
+        lookahead=model.lookahead,
+        layers=model.layers,
+        labels=model.labels,
+        head=Head.SOFTMAX,
+        events=model.events
+        or tuple(
+            EventRule(label=label, on=0.5, off=0.25, min_on=0.03, min_off=0.3, point=True)
+            for label in model.labels
+            if label != background_of(config)
+        ),
+        licence=model.licence,
+    )
+
+
 def sources(
     config: WordsConfig, root: Path, role: str, spec: ModelSpec, background: str, seed: int
 ) -> WordSources:
@@ -119,6 +132,11 @@ def sources(
         if item.kind == "words":
             clips += read_set(root, item, spec.sample_rate)
     names = [label for label in spec.labels if label != background]
+    said = {c.word for c in clips}
+    if role == "train" and (missing := [name for name in names if name not in said]):
+        raise InvalidInput(
+            f"{root}: the sets for training hold no clip of {missing}, expected some of each label"
+        )
     pools = {
         kind: read_pool(root, [s for s in chosen if s.kind == kind], spec.sample_rate)
         for kind in ("speech", "noise", "music")
@@ -141,9 +159,9 @@ def word_targets(
 ) -> tuple[Float32, Float32, Float32]:
     """Targets [T, C], weights [T] and where switches should be shut [T].
 
-    A word is known when it ends: it is the target from `early` before its end until `hold` behind
-    it. Between its start and that it counts for nothing, and neither does the moment in which the
-    answer falls again.
+    Only a word that stands alone is one: it is the target from `after` to `hold` seconds behind
+    its end, when silence has shown that it is over. While it sounds the background is right, as
+    for words within a sentence; the moments in which the answer rises and falls count for nothing.
     """
     frames = len(planted.samples) // spec.hop
     rate, ahead = spec.frame_rate, spec.lookahead / spec.frame_rate
@@ -155,14 +173,9 @@ def word_targets(
         return frame_labels(spans, "", frames, rate)
 
     for word in planted.words:
-        known = word.end - min(config.early, 0.5 * (word.end - word.start)) + ahead
-        until = word.end + config.hold + ahead
-        weights[where([Segment(word.start, known, "")])] = 0.0
-        weights[where([Segment(until, until + _RISE, "")])] = 0.0
-    for word in planted.words:  # what is known of a word outweighs what is not of its neighbours
-        known = word.end - min(config.early, 0.5 * (word.end - word.start)) + ahead
-        inside = where([Segment(known, word.end + config.hold + ahead, "")])
-        targets[inside] = 0.0
+        known, until = word.end + config.after + ahead, word.end + config.hold + ahead
+        weights[where([Segment(word.end - _RISE, until + _RISE, "")])] = 0.0
+        inside = where([Segment(known, until, "")])
         targets[inside, spec.labels.index(word.label)] = 1.0
         weights[inside] = 1.0
     targets[:, column] = targets.sum(axis=1) == 0

@@ -16,11 +16,13 @@ from surnn.spec import ModelSpec
 from surnn.train.config import WordsConfig
 from surnn.train.recordings import Clip, Pool
 from surnn.train.task import Example, Report
-from surnn.train.word_mix import Planted, WordSources
+from surnn.train.word_items import WordSources
+from surnn.train.word_mix import Planted
 from surnn.types import Float32
 
-__all__ = ["KeywordsValidation", "held_out_streams"]
+__all__ = ["SEEDS", "KeywordsValidation", "held_out_streams"]
 
+SEEDS = {"valid": 30_000, "test": 30_001}
 _BATCH = 32
 _LEAD, _TAIL = 0.6, 0.7
 """Seconds around a word of which its stream is made."""
@@ -65,8 +67,8 @@ class KeywordsValidation:
         self.config = config
         self.column = spec.labels.index(background)
         self.parts = {
-            role: _part(held_out_streams(found, spec, seed), spec, self.column)
-            for seed, (role, found) in enumerate(sources.items(), start=30_000)
+            role: _part(held_out_streams(found, spec, SEEDS[role]), spec, self.column)
+            for role, found in sources.items()
         }
 
     def report(self, network: Network, *, final: bool = False) -> Report:

@@ -24,6 +24,7 @@ from surnn.nn.cells.sugru import SuGRU
 from surnn.train.config import Optimiser, Training
 from surnn.train.losses import total_loss
 from surnn.train.resume import read_run, write_run
+from surnn.train.scalars import Scalars
 from surnn.train.start import start_from
 from surnn.train.switching import prepare_switches, switch_health
 from surnn.train.task import Batch, Report, Task
@@ -72,18 +73,20 @@ def fit(
     keep: Callable[[Network, Report], None] | None = None,
     resume: Path | None = None,
     start: Path | None = None,
+    scalars: Scalars | None = None,
 ) -> Fit:
     """Train a network for the task until the budget of time or steps is spent.
 
     `keep` is given each network that is the best so far. `resume` names a file: where it exists the
     run goes on from it, and it is written at each validation. A run that was cut off and resumed
     ends with the weights of one that was not, as long as its steps are ahead of the clock.
-    `start` is the folder of a trained model whose weights a new run begins with.
+    `start` is the folder of a trained model whose weights a new run begins with, `scalars` is given
+    the curves.
 
     Raises `SurnnError` when the loss is no longer a number, `InvalidConfig` when the file belongs
     to another run or there is no such device.
     """
-    run = _Run(task, config, Console(stderr=True, quiet=not progress), keep, start)
+    run = _Run(task, config, Console(stderr=True, quiet=not progress), keep, start, scalars)
     if resume is not None and resume.exists():
         run.go_on(read_run(resume, config))
     budget, history = config.budget, run.history
@@ -118,8 +121,10 @@ class _Run:
         console: Console,
         keep: Callable[[Network, Report], None] | None,
         start: Path | None = None,
+        scalars: Scalars | None = None,
     ) -> None:
         self.task, self.config, self.console, self.keep = task, config, console, keep
+        self.scalars = scalars
         self.device = _device(config.budget.device)
         torch.manual_seed(config.seed)
         torch.set_num_threads(config.budget.threads)
@@ -185,6 +190,9 @@ class _Run:
         self.history.open_rate.append(rate)
         self.history.steps.append(step + 1)
         self.history.clips += len(batch.frames)
+        if self.scalars is not None:
+            rate_now = float(self.optimiser.param_groups[0]["lr"])
+            self.scalars.step(step + 1, loss, rate, rate_now)
 
     def _update(self, batch: Batch, done: float) -> tuple[float, float]:
         """Cross entropy and mean open rate of the neurons of one update."""
@@ -231,6 +239,8 @@ class _Run:
                 self.keep(*self.best)
         self.history.valid_steps.append(len(self.history.steps))
         self.history.valid_score.append(report.score)
+        if self.scalars is not None:
+            self.scalars.validation(len(self.history.steps), report.score, report.figures)
         minutes = self.seconds / 60.0
         if self.history.steps:
             self.console.print(

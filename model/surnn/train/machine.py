@@ -13,6 +13,7 @@ import torch
 
 from surnn.anomaly import HORIZONS, LIMIT, first_scale
 from surnn.dataset.telemetry import Telemetry, read_telemetry
+from surnn.errors import InvalidConfig, InvalidInput
 from surnn.nn import Network
 from surnn.spec import Head, ModelKind, ModelSpec, ScaleFrontEnd
 from surnn.train.config import Config, MachineConfig
@@ -59,6 +60,13 @@ class MachineTask:
         self.calm = [
             piece for _, s in self.series["train"] for piece in _calm(s) if len(piece) > need
         ]
+        if not self.calm:
+            raise InvalidInput(
+                f"{root}: no series for training has {need + 1} rows without an anomaly, "
+                "expected some (budget.seconds and rule.warm_up say how many)"
+            )
+        if not self.series["valid"]:
+            raise InvalidConfig("no set has the role 'valid', expected one to choose by")
         self.validation = MachineValidation(self.spec, self.machine, self.series)
 
     def batch(self, number: int) -> Batch:
