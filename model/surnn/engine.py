@@ -115,14 +115,16 @@ class Session:
     def absorb(self, answer: Answer, compute_ms: float) -> ChunkResult:
         """Count frames that were computed, and find their events: the result of both."""
         probs, opened, updates, computed, extremes, summary = answer
-        first, rate = self.reported, self._frame_rate
+        # As `reported`, before and after.
+        rate, lookahead = self._frame_rate, self._lookahead
+        first = max(0, self.frames - lookahead)
         self.frames += computed
         self.updates = [*map(add, self.updates, updates)]
         events = self.detector.update(probs, extremes)
         self.events += len(events)
         return ChunkResult(
             first / rate,
-            self.reported / rate,
+            max(0, self.frames - lookahead) / rate,
             first,
             probs,
             opened,

@@ -84,6 +84,8 @@ class Ingest:
         self._bytes: deque[bytes] = deque()
         self._pending: deque[Float32] = deque()
         self._pending_samples = 0
+        self.ready = 0
+        """Whole frames waiting to be taken. Kept, because it is asked for again and again."""
 
     def _check_config(self) -> None:
         spec = self.spec
@@ -106,11 +108,6 @@ class Ingest:
             )
         if self.channels != spec.channels:
             raise InvalidConfig(f"stream has {self.channels} channels, expected {spec.channels}")
-
-    @property
-    def ready(self) -> int:
-        """Whole frames waiting to be taken."""
-        return self._pending_samples // self._hop
 
     @property
     def split(self) -> bytes:
@@ -156,7 +153,7 @@ class Ingest:
         if whole:
             samples = len(whole) // self._step
             self._bytes.append(whole)
-            self._pending_samples += samples
+            self._count(samples)
             self.position += samples
 
     def finish(self) -> int:
@@ -179,7 +176,7 @@ class Ingest:
         if self._bytes:
             self._decode_pending()
         missing = frames * self.spec.hop
-        self._pending_samples -= missing
+        self._count(-missing)
         parts = [self._nothing()]
         while missing:
             part = self._pending.popleft()
@@ -198,11 +195,12 @@ class Ingest:
         """The next frames, at most `max_frames`, as 16-bit PCM; None if they are no such bytes."""
         if self._pending or not self._bytes:
             return None
-        frames = min(self._pending_samples // self._hop, max_frames)
+        frames = min(self.ready, max_frames)
         size = frames * self._frame_bytes
         if not size:
             return b""
         self._pending_samples -= frames * self._hop
+        self.ready -= frames
         first = self._bytes.popleft()
         if len(first) != size:
             joined = b"".join([first, *self._bytes])
@@ -249,7 +247,13 @@ class Ingest:
         self._pending.clear()
         if len(pending):
             self._pending.append(pending)
-        self._pending_samples = len(pending)
+        self._pending_samples = 0
+        self._count(len(pending))
+
+    def _count(self, samples: int) -> None:
+        """So many samples more are waiting, or less."""
+        self._pending_samples += samples
+        self.ready = self._pending_samples // self._hop
 
     def _nothing(self) -> Float32:
         return np.zeros((0, self.spec.channels), np.float32)
@@ -310,7 +314,7 @@ class Ingest:
             if self._bytes:
                 self._decode_pending()
             self._pending.append(samples)
-            self._pending_samples += len(samples)
+            self._count(len(samples))
 
 
 def take_frames(ingests: Sequence[Ingest], max_frames: int) -> Sequence[Float32]:

@@ -223,8 +223,10 @@ class Connection:
 
     def _take(self, data: bytes) -> None:
         self._dialogue.binary(data)
-        session = self._streaming
-        self._principal.quota.audio(session.seconds(data))
+        session, quota = self._session, self._principal.quota
+        assert session is not None, "the dialogue let a message pass before 'start'"
+        if quota.counts_audio:
+            quota.audio(session.seconds(data))
         session.data(data)
 
     def _read_text(self, text: str) -> None:
@@ -316,7 +318,8 @@ class Connection:
             texts.append(self._encode(session.ready(self.id)))
             return
         for message in session.messages(output, now):
-            texts.append(self._encode(message))
+            texts.append(replies.encode(message, self._seq))
+            self._seq += 1
 
     def _encode(self, message: replies.Reply) -> bytes:
         text = replies.encode(message, self._seq)

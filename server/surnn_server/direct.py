@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from surnn_server.connection import Close, Connection
 from surnn_server.transport import Wire
@@ -26,6 +27,8 @@ class DirectStream:
     def __init__(self, connection: Connection) -> None:
         self.closed: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._connection = connection
+        self.binary: Callable[[bytes], None] = connection.binary
+        """See `Sink`. Not a method of its own: nearly all messages pass here."""
         self._wire: Wire | None = None
         self._pumping = False
         self._waiting: asyncio.Task[None] | None = None
@@ -53,10 +56,6 @@ class DirectStream:
     def text(self, text: str) -> None:
         """See `Sink`."""
         self._connection.text(text)
-
-    def binary(self, data: bytes) -> None:
-        """See `Sink`."""
-        self._connection.binary(data)
 
     def writable(self) -> None:
         """Write what is due."""

@@ -49,7 +49,8 @@ class Dialogue:
         """A binary frame. Raises `Refusal`."""
         if len(data) > self._max_bytes:
             self._refuse_size(len(data))
-        self._check_streaming("a binary frame")
+        if self.phase is not Phase.STREAMING:
+            raise self._unexpected("a binary frame")
 
     def _check_streaming(self, seen: str) -> None:
         if self.phase is not Phase.STREAMING:

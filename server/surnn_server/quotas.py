@@ -83,6 +83,8 @@ class Quota:
         clock, account = self._clock, self._account
         self._requests = Bucket(requests, 60.0, clock, account.requests) if requests else None
         self._audio = Bucket(audio, 3600.0, clock, account.audio) if audio else None
+        self.counts_audio = self._audio is not None
+        """Is there a limit on audio? Without one, nobody needs to say how much there was."""
 
     def request(self) -> None:
         """One more request. Raises `Refusal`."""

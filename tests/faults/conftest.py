@@ -165,6 +165,7 @@ async def live(
     urls: str | list[str] | Callable[[], str],
     told: Told,
     may_end: asyncio.Event | None = None,
+    attempts: int = 400,
 ) -> None:
     """Stream in pieces of odd sizes, a few times faster than real time.
 
@@ -191,7 +192,7 @@ async def live(
         channels=sound.channels,
         report="frame",
         reconnect=Reconnect(
-            attempts=400, within_s=300.0, max_delay_s=1.0, checkpoint_interval_s=0.5
+            attempts=attempts, within_s=300.0, max_delay_s=1.0, checkpoint_interval_s=0.5
         ),
     ) as stream:
         async for message in stream.run(chunks()):

@@ -103,11 +103,11 @@ def test_nobody_comes_back(faults: Any, monkeypatch: pytest.MonkeyPatch) -> None
     told = faults.told()
 
     async def go() -> None:
-        stream = asyncio.create_task(faults.live(faults.sounds[0], server.url, told))
+        stream = asyncio.create_task(faults.live(faults.sounds[0], server.url, told, attempts=5))
         await until(lambda: bool(told.probs))
         server.kill()
         await stream
 
     monkeypatch.setattr("surnn_client.reconnect.Reconnect.delay", lambda self, attempt: 0.001)
-    with pytest.raises(ConnectionLost, match="40 attempts to go on failed, the last one: cannot"):
+    with pytest.raises(ConnectionLost, match="5 attempts to go on failed, the last one: cannot"):
         asyncio.run(go())

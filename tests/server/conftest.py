@@ -25,7 +25,7 @@ from surnn_server.cluster.member import PrivateDoor
 from surnn_server.cluster.membership import Membership
 from surnn_server.dependencies import jobs_of, service_of
 from surnn_server.jobs.office import Jobs
-from surnn_server.serve import make_server
+from surnn_server.serve import make_server, prepared
 from surnn_server.service import Service
 
 Array = np.ndarray
@@ -161,6 +161,10 @@ def running(membership: Membership | None = None, **overrides: Any) -> Iterator[
     runtimes = {"fake": FakeRuntime(audio_spec()), "sense": FakeRuntime(sensor_spec())}
     models = {name: Model(runtime) for name, runtime in runtimes.items()}
     app = create_app(settings, models, membership)
+    if membership is not None:
+        # Members share this process. FastAPI makes routes when they are first asked for, and holds
+        # back a warning meanwhile, which two threads must not do at once.
+        prepared(app)
     server = make_server(app, settings)
     if membership is not None:
         server.on_started = PrivateDoor(server, membership.own_socket).open

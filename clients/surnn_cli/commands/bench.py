@@ -83,7 +83,7 @@ def stream(
 @bench.command("server")
 def server(
     model: ModelName = "vad",
-    streams: Annotated[str, typer.Option(help="Streams at once.")] = "1,100,500,1000",
+    streams: Annotated[str, typer.Option(help="Streams at once.")] = "1,100,500,800,1000",
     seconds: Annotated[float, typer.Option(help="Length of each run.", min=0.5)] = 20.0,
     chunk_ms: Chunk = 100,
     audio: Audio = None,

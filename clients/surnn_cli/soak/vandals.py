@@ -96,7 +96,11 @@ class Scene:
     def dial(self) -> connect:
         """A WebSocket."""
         return connect(
-            f"ws://127.0.0.1:{self.port}/v1/stream", compression=None, proxy=None, max_queue=None
+            f"ws://127.0.0.1:{self.port}/v1/stream",
+            compression=None,
+            proxy=None,
+            max_queue=None,
+            open_timeout=None,  # the vandal's own limit counts
         )
 
     async def refused(self, *frames: str | bytes) -> str:

@@ -23,7 +23,7 @@ class ServerBench:
     """What is to be measured."""
 
     model: str = "vad"
-    streams: tuple[int, ...] = (1, 100, 500, 1000)
+    streams: tuple[int, ...] = (1, 100, 500, 800, 1000)
     seconds: float = 20.0
     chunk_ms: int = 100
     late_ms: float = 50.0
