@@ -175,7 +175,7 @@ def _figures(spec: ModelSpec, heard: list[Heard]) -> Figures:
 
 def _events(spec: ModelSpec, heard: list[Heard]) -> dict[str, EventMatch]:
     total: dict[str, EventMatch] = {}
-    late = POINT_LATE if spots(spec) else 0.0
+    late = POINT_LATE + max(r.smooth for r in spec.events) if spots(spec) else 0.0
     for one in heard:
         for label, match in match_events(spec, one.probs, one.segments, late).items():
             total.setdefault(label, EventMatch()).add(match)

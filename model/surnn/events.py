@@ -6,6 +6,11 @@ condition began, not the time at which it was certain.
 
 A rule for points gives one event where a span would start and none where it would end; until then
 it gives no other.
+
+A rule may look at a sliding mean of the probability instead, so that one short peak is no event and
+a long, less sure one is (posterior smoothing; Chen, Parada, Heigold, ICASSP 2014):
+
+    m_t = m_(t-1) + (p_t - m_(t-1)) (1 - exp(-1 / (smooth * frame rate)))
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from surnn.errors import InvalidConfig, InvalidSnapshot
@@ -21,7 +27,7 @@ from surnn.snapshot import SpanState
 from surnn.spec import EventRule, Head, ModelSpec
 from surnn.types import Event, EventKind, Float32
 
-__all__ = ["EventDetector", "Extremes", "override_rules"]
+__all__ = ["EventDetector", "Extremes", "override_rules", "sliding_mean", "smoothing_share"]
 
 Extremes = tuple[Sequence[float], Sequence[float]]
 """Highest and lowest probability of each label [C]."""
@@ -61,6 +67,26 @@ def _first_problem(error: ValidationError) -> str:
     return field + problem["msg"].removeprefix("Value error, ")
 
 
+def smoothing_share(seconds: float, frame_rate: float) -> float:
+    """The share of a new probability in the sliding mean; 1 for 0 seconds: no mean."""
+    return 1.0 if seconds <= 0 else -math.expm1(-1.0 / (seconds * frame_rate))
+
+
+def sliding_mean(
+    probs: Float32, shares: NDArray[np.float64], start: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sliding means [T, C] of probabilities [T, C], from the mean before the first of them [C].
+
+    Frame by frame, so that it makes no difference where a stream is cut into chunks.
+    """
+    out = np.empty(probs.shape, np.float64)
+    mean = start.copy()
+    for i, p in enumerate(probs):
+        mean += (p - mean) * shares
+        out[i] = mean
+    return out
+
+
 class EventDetector:
     """Follows every event rule of a model through one stream."""
 
@@ -69,6 +95,11 @@ class EventDetector:
             _Follower(rule, spec.labels.index(rule.label), spec.frame_rate) for rule in spec.events
         ]
         self._frame = 0
+        self._shares = np.ones(len(spec.labels))
+        for rule, follower in zip(spec.events, self._followers, strict=True):
+            self._shares[follower.column] = smoothing_share(rule.smooth, spec.frame_rate)
+        self._smooth = bool((self._shares < 1.0).any())
+        self._means = np.zeros(len(spec.labels))
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -84,6 +115,10 @@ class EventDetector:
         self._frame += frames
         if not frames or not self._followers:
             return []
+        if self._smooth:
+            smoothed = sliding_mean(probs, self._shares, self._means)
+            self._means = smoothed[-1].copy()
+            probs, extremes = smoothed.astype(np.float32), None
         high, low = _extremes(probs) if extremes is None else extremes
         decided: list[tuple[int, Event]] = []
         for follower in self._followers:
@@ -96,7 +131,7 @@ class EventDetector:
 
     def memory(self) -> tuple[SpanState, ...]:
         """Where each rule stands."""
-        return tuple(f.memory() for f in self._followers)
+        return tuple(f.memory(float(self._means[f.column])) for f in self._followers)
 
     def remember(self, frame: int, spans: Sequence[SpanState]) -> None:
         """Go on from what `memory` returned after `frame` frames. Raises `InvalidSnapshot`."""
@@ -105,6 +140,7 @@ class EventDetector:
         self._frame = frame
         for follower, span in zip(self._followers, spans, strict=True):
             follower.remember(span)
+            self._means[follower.column] = span.mean
 
     def finish(self) -> list[Event]:
         """Close every open span at the end of the stream."""
@@ -158,9 +194,9 @@ class _Follower:
         self._run, self._peak = 0, max(self._peak, high)
         return True
 
-    def memory(self) -> SpanState:
+    def memory(self, mean: float) -> SpanState:
         """Where this rule stands."""
-        return SpanState(active=self.active, run=self._run, peak=self._peak)
+        return SpanState(active=self.active, run=self._run, peak=self._peak, mean=mean)
 
     def remember(self, span: SpanState) -> None:
         """Go on from what `memory` returned."""

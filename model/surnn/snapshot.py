@@ -47,6 +47,8 @@ class SpanState(_Strict):
     active: bool
     run: Count
     peak: float
+    mean: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """Of a rule that smooths: its sliding mean."""
 
 
 class StreamState(_Strict):

@@ -236,6 +236,13 @@ class EventRule(_Frozen):
         default=0.1, ge=0.0, le=3600.0, description="Seconds it must hold to start"
     )
     min_off: float = Field(default=0.3, ge=0.0, le=3600.0, description="Seconds below `off` to end")
+    smooth: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=60.0,
+        description="Seconds that the probability is first averaged over, by a sliding mean whose "
+        "weights fall by e in this time; 0: as it is",
+    )
     point: bool = Field(default=False, description="One moment, not a span: there is no end event")
 
     @model_validator(mode="after")

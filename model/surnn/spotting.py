@@ -1,8 +1,9 @@
 """Words in recordings against the events of a model that tells of moments (rules of `point`).
 
 Every labelled segment is a word. It is named right by an event of its label that comes from a
-little before it until half a second behind it, wrong by one of another label, and missed by none;
-events that belong to no word are false. Recordings without words count false events per hour.
+little before it until half a second behind it (later by as much as its rule averages over), wrong
+by one of another label, and missed by none; events that belong to no word are false. Recordings
+without words count false events per hour.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surnn.events import EventDetector
+from surnn.events import EventDetector, sliding_mean, smoothing_share
 from surnn.measures import POINT_EARLY, POINT_LATE
 from surnn.segments import Segment
 from surnn.spec import ModelSpec
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAD", "TAIL", "spots", "word_figures"]
 
-LEAD, TAIL = 0.5, 1.0
+LEAD, TAIL = 0.5, 1.5
 """Seconds of silence around each recording: a word is told once it is over."""
 
 Figures = dict[str, object]
@@ -119,7 +120,10 @@ def _told(spec: ModelSpec, one: Heard) -> _Told:
         if segment.label not in ruled:
             continue
         near = [
-            e for e in left if segment.start - POINT_EARLY <= e.time <= segment.end + POINT_LATE
+            e
+            for e in left
+            if segment.start - POINT_EARLY <= e.time
+            and e.time <= segment.end + POINT_LATE + ruled[e.label].smooth
         ]
         own = [e for e in near if e.label == segment.label] or near
         called, late = "", None
@@ -138,12 +142,16 @@ def _sent(event: Event, spec: ModelSpec) -> float:
 
 
 def _forced(spec: ModelSpec, probs: Float32, segment: Segment) -> str:
-    """The label of a rule with the highest probability that is held as long as events must."""
+    """The label whose rule came nearest to an event."""
     rate = spec.frame_rate
     best = ("", -1.0)
+    shares = np.ones(len(spec.labels))
+    for rule in spec.events:
+        shares[spec.labels.index(rule.label)] = smoothing_share(rule.smooth, rate)
+    probs = sliding_mean(probs, shares, np.zeros(len(shares))).astype(np.float32)
     for rule in spec.events:
         first = max(0, int((segment.start - POINT_EARLY) * rate))
-        last = int((segment.end + POINT_LATE + rule.min_on) * rate) + 1
+        last = int((segment.end + POINT_LATE + rule.smooth + rule.min_on) * rate) + 1
         column = probs[first:last, spec.labels.index(rule.label)]
         hold = max(1, round(rule.min_on * rate))
         if len(column) < hold:

@@ -206,3 +206,50 @@ def test_a_rule_for_points_gives_one_event_and_no_end(audio_spec: ModelSpec) -> 
     assert whole.finish() == []
     parts = EventDetector(spec)
     assert [e for i in range(0, 60, 7) for e in parts.update(probs[i : i + 7])] == events
+
+
+def smoothing(spec: ModelSpec, seconds: float, **more: Any) -> ModelSpec:
+    rule = spec.events[0].model_copy(update={"smooth": seconds, "min_on": 0.0, **more})
+    return spec.model_copy(update={"events": (rule,)})
+
+
+def test_a_mean_hears_what_lasts_and_not_a_short_peak(audio_spec: ModelSpec) -> None:
+    spec = smoothing(audio_spec, 0.1)  # 10 frames
+    assert detect(spec, [0.0] * 10 + [1.0] * 6 + [0.0] * 40) == []  # 1 - exp(-0.6) = 0.45
+    (start, end) = detect(spec, [0.0] * 10 + [0.8] * 30 + [0.0] * 40)
+    # 0.8 (1 - exp(-n / 10)) >= 0.5 with the tenth frame.
+    assert (start.time, start.kind) == (pytest.approx(0.19), EventKind.START)
+    assert start.score == pytest.approx(0.8 * (1 - np.exp(-1.0)), abs=1e-6)
+    assert end.time > 0.40
+
+
+@given(cuts=st.lists(st.integers(0, 200), max_size=5), seed=st.integers(0, 50))
+def test_a_mean_does_not_depend_on_chunks(
+    audio_spec: ModelSpec, cuts: list[int], seed: int
+) -> None:
+    spec = smoothing(audio_spec, 0.05)
+    rng = np.random.default_rng(seed)
+    probs = np.repeat(rng.uniform(0, 1, 20), 10).tolist()
+    edges = [0, *sorted(cuts), len(probs)]
+    pieces = [probs[a:b] for a, b in pairwise(edges) if b > a]
+    assert detect(spec, *pieces) == detect(spec, probs)
+
+
+def test_a_mean_is_remembered(audio_spec: ModelSpec) -> None:
+    spec = smoothing(audio_spec, 0.2)
+    probs = np.linspace(0.2, 1.0, 60, dtype=np.float32)[:, None]
+    whole, first, second = EventDetector(spec), EventDetector(spec), EventDetector(spec)
+    expected = whole.update(probs)
+    events = first.update(probs[:25])
+    second.remember(25, first.memory())
+    assert first.memory()[0].mean > 0.2
+    events += second.update(probs[25:])
+    assert events == expected
+    assert [e.kind for e in events] == [EventKind.START]
+
+
+def test_smoothing_can_be_asked_for_by_a_stream(audio_spec: ModelSpec) -> None:
+    spec = override_rules(audio_spec, {"speech": {"smooth": 0.5}})
+    assert spec.events[0].smooth == 0.5
+    with pytest.raises(InvalidConfig, match="smooth is -1"):
+        override_rules(audio_spec, {"speech": {"smooth": -1.0}})

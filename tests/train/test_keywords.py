@@ -18,6 +18,7 @@ from surnn.train import train
 from surnn.train.config import Config, DataSet, WordsConfig, read_config
 from surnn.train.held_out import word_recordings, write
 from surnn.train.keywords import KeywordsTask, word_targets
+from surnn.train.keywords_valid import _Rule
 from surnn.train.recordings import read_set
 from surnn.train.word_mix import Planted
 from surnn.types import EventKind, Float32
@@ -255,9 +256,14 @@ def test_alarms_are_counted_once_each(config: Path, material: Path) -> None:
     probs[112:120, 1] = 0.8  # within the refractory time
     probs[300:305, 2] = 0.6
     probs[400:402, 2] = 0.99  # not held for three frames
-    assert validation._alarms([probs], 3).tolist() == pytest.approx([0.9, 0.6])
-    assert validation._called(probs, 0.5, 3) == 1
-    assert validation._called(probs[200:], 0.7, 3) == 0
+    assert validation._alarms([probs], _Rule(3)).tolist() == pytest.approx([0.9, 0.6])
+    assert validation._score(probs, _Rule(3)) == (1, pytest.approx(0.9))
+    assert validation._score(probs[200:], _Rule(3)) == (2, pytest.approx(0.6))
+    mean = validation._score(probs, _Rule(1, smooth=0.1))
+    # 0.9 (1 - exp(-1)) after ten frames, which the two of silence and the eight of 0.8 move.
+    kept = 0.9 * (1 - np.exp(-1.0)) * np.exp(-0.2)
+    assert mean == (1, pytest.approx(0.8 + (kept - 0.8) * np.exp(-0.8)))
+    assert len(validation._alarms([probs], _Rule(1, smooth=0.1))) == 3
 
 
 def test_a_run_leaves_a_model_with_point_events(
@@ -270,6 +276,7 @@ def test_a_run_leaves_a_model_with_point_events(
     assert figures["test"]["main"]["streams"] == 3
     model = surnn.load(out)
     assert {r.min_on for r in model.spec.events} == {figures["hold_seconds"]}
+    assert {r.smooth for r in model.spec.events} == {figures["smooth_seconds"]}
     assert {r.on for r in model.spec.events} == {figures["threshold"]}
     assert [(r.label, r.point) for r in model.spec.events] == [("low", True), ("high", True)]
     loud = {"low": {"on": 0.0, "off": 0.0, "min_on": 0.0}}

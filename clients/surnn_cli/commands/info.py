@@ -73,7 +73,8 @@ def _rows(spec: ModelSpec) -> Iterator[tuple[str, str]]:
         yield (
             "event",
             f"{rule.label}: on at {rule.on:g} for {rule.min_on:g} s, "
-            f"off below {rule.off:g} for {rule.min_off:g} s",
+            f"off below {rule.off:g} for {rule.min_off:g} s"
+            + (f", of a mean over {rule.smooth:g} s" if rule.smooth else ""),
         )
     yield "front end", f"{spec.frontend.type}, {spec.frontend.features} features"
     for i, layer in enumerate(spec.layers):

@@ -1,7 +1,7 @@
 """A smaller file of the same model: weights in 8 bits, the front end's tables in 16.
 
 Only the file shrinks. Each weight is stored as a whole number times a scale of its row, and becomes
-float32 again when the graph is loaded: ONNX Runtime has no GRU in integers, and arithmetic in
+a float again when the graph is loaded: ONNX Runtime has no GRU in integers, and arithmetic in
 float32 keeps the carry of closed neurons exact. So speed and memory are those of the large file.
 (onnxruntime's own `quantize_dynamic` has no GRU either, and would round the clocks' tables.)
 """
@@ -26,16 +26,23 @@ __all__ = ["SUFFIX", "Shrunk", "shrink"]
 
 SUFFIX = "-int8"
 """Behind the name of a model whose weights are stored in 8 bits."""
-_TABLES = ("dft", "bands")
+_TABLES = ("cosines", "sines", "bands")
 """Of the front end: 8 bits would be heard as noise 48 dB below the signal, 16 are not."""
 _WHOLE = ("sine", "clock")
 """Tables of whole numbers: exact in 16 bits, and clocks must stay exact."""
-_SMALLEST = 512
-"""Arrays of fewer numbers stay as they are: scales would eat what is saved."""
+_SMALLEST = 1100
+"""Arrays of fewer numbers stay as they are: scales would eat what is saved, and weights of switches
+that hear the input are among them, where the smallest error may open or close a neuron."""
 _MASK = 1000.0
 """Columns with a weight above this close gates (see `surnn.export.cells`): never rounded."""
 
-Array = NDArray[np.float32]
+_FLOATS = {
+    np.dtype(np.float32): TensorProto.FLOAT,
+    np.dtype(np.float64): TensorProto.DOUBLE,
+}
+"""Sums of front end and encoder are in float64."""
+
+Array = NDArray[np.floating]
 Part = tuple[NDArray[np.integer], Array]
 """Whole numbers, and the scales that they are multiplied by."""
 
@@ -64,7 +71,7 @@ def shrink(content: bytes) -> Shrunk:
     for tensor in graph.initializer:
         array = numpy_helper.to_array(tensor)
         stem = tensor.name.rpartition("_")[0]
-        if array.dtype != np.float32 or array.size < _SMALLEST:
+        if array.dtype not in _FLOATS or array.size < _SMALLEST:
             kept.append(tensor)
             continue
         parts = _parts(array, stem)
@@ -91,9 +98,9 @@ def _parts(array: Array, stem: str) -> list[Part] | None:
     """The array as runs of columns; None where it must stay as it is."""
     if stem in _WHOLE:
         whole = array.astype(np.int16)
-        if not np.array_equal(whole.astype(np.float32), array):
+        if not np.array_equal(whole.astype(array.dtype), array):
             return None
-        return [(whole, np.ones((1,) * array.ndim, np.float32))]
+        return [(whole, np.ones((1,) * array.ndim, array.dtype))]
     limit = 32767 if stem in _TABLES else 127
     return [_rounded(piece, limit) for piece in _pieces(array)]
 
@@ -120,7 +127,7 @@ def _rounded(array: Array, limit: int) -> Part:
     scale = np.maximum(np.abs(array).max(axis=-1, keepdims=True), 1e-30) / limit
     whole = np.round(array / scale)
     kind = np.int8 if limit <= 127 else np.int16
-    return whole.astype(kind), scale.astype(np.float32)
+    return whole.astype(kind), scale.astype(array.dtype)
 
 
 def _restore(
@@ -133,7 +140,7 @@ def _restore(
     """Nodes that make the float array again; the runtime folds them when it loads the graph."""
     kept.append(numpy_helper.from_array(np.ascontiguousarray(whole), f"{name}_q"))
     kept.append(numpy_helper.from_array(np.ascontiguousarray(scale), f"{name}_s"))
-    nodes.append(helper.make_node("Cast", [f"{name}_q"], [f"{name}_f"], to=TensorProto.FLOAT))
+    nodes.append(helper.make_node("Cast", [f"{name}_q"], [f"{name}_f"], to=_FLOATS[scale.dtype]))
     nodes.append(helper.make_node("Mul", [f"{name}_f", f"{name}_s"], [name]))
     return name
 

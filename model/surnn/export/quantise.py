@@ -180,7 +180,7 @@ def _card(figures: dict[str, Any], model: Model) -> str:
     return f"""# {spec.name}: `{spec.name.removesuffix(SUFFIX)}` in a smaller file
 
 The same network with its weights stored in 8 bits (scales for each row) and the tables of its
-front end in 16. They become float32 again when the file is loaded, so it is smaller to ship, not
+front end in 16. They become floats again when the file is loaded, so it is smaller to ship, not
 faster to run, and its switches carry closed neurons as exactly. There is no `model.safetensors`:
 it runs on ONNX Runtime. Data, licences and limits are those of `{figures["of"]}`.
 

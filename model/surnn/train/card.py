@@ -109,11 +109,12 @@ def _about(spec: ModelSpec) -> list[str]:
     wait = 1000.0 * spec.lookahead / spec.frame_rate
     if spec.encoder is not None:
         how += f"; encoder over {spec.encoder.frames} frames, {spec.encoder.width} wide"
-    same = {(r.on, r.off, r.min_on, r.min_off) for r in spec.events}
+    same = {(r.on, r.off, r.min_on, r.min_off, r.smooth) for r in spec.events}
     alike = len(same) == 1 and len(spec.events) > 5
     rules = [
         f"{'each label' if alike else r.label}: starts at {r.on:g} held for {r.min_on:g} s, "
         f"ends below {r.off:g} for {r.min_off:g} s"
+        + (f", of a mean over {r.smooth:g} s" if r.smooth else "")
         for r in (spec.events[:1] if alike else spec.events)
     ]
     lines = [

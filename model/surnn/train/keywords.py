@@ -77,10 +77,11 @@ class KeywordsTask:
     def finished_spec(self, network: Network, report: Report) -> ModelSpec:
         """The rule at which validation material gave few enough false alarms."""
         on, hold = report.threshold, report.figures["hold_seconds"]
-        rules = tuple(
-            rule.model_copy(update={"on": on, "off": round(0.5 * on, 3), "min_on": hold})
-            for rule in self.spec.events
-        )
+        smooth = report.figures["smooth_seconds"]
+        rule = {"on": on, "off": round(0.5 * on, 3), "min_on": hold, "smooth": smooth}
+        if smooth:
+            rule["min_off"] = 0.1  # a mean falls slowly enough by itself
+        rules = tuple(r.model_copy(update=rule) for r in self.spec.events)
         return network.spec.model_copy(update={"threshold": on, "events": rules})
 
     def licences(self) -> list[dict[str, str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from surnn.answers import probabilities
+from surnn.events import sliding_mean, smoothing_share
 from surnn.measures import confusion
 from surnn.nn import Network
 from surnn.segments import Segment, frame_labels
@@ -27,11 +28,27 @@ _BATCH = 32
 _LEAD, _TAIL = 0.6, 0.7
 """Seconds around a word of which its stream is made."""
 _SNRS = (None, 10.0)
-_THRESHOLDS = np.round(np.arange(0.2, 0.991, 0.01), 2)
+_THRESHOLDS = np.round(np.arange(0.1, 0.991, 0.01), 2)
 _HOLDS = (0.04, 0.08, 0.12, 0.16, 0.2)
 """Seconds for which a word may have to hold its probability to be an event."""
+_SMOOTHS = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""Or seconds over which it may be averaged instead."""
+_RATES = (1.0, 2.0, 4.0)
+"""Times the false events that are allowed, at which rules are compared: a single false event more
+or less would otherwise choose among them."""
 _SECONDS = 20.0
 """Length of streams without words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """When a word becomes an event."""
+
+    hold: int
+    """Frames in a row."""
+    smooth: float = 0.0
+    """Seconds of the sliding mean."""
+    threshold: float = 0.5
 
 
 @dataclass(slots=True)
@@ -74,59 +91,64 @@ class KeywordsValidation:
     def report(self, network: Network, *, final: bool = False) -> Report:
         """The score is the accuracy at the threshold that gives few enough false alarms.
 
-        How long a word must hold is chosen with it. In the end both are used once on what neither
-        training nor choosing saw.
+        How long a word must hold, or over what time it is averaged, is chosen with it. In the end
+        the rule is used once on what neither training nor choosing saw.
         """
         part = self.parts["valid"]
         heard = self._run(network, part)
-        hold, threshold = self._chosen(part, heard)
-        figures = self._figures(part, heard, threshold, hold)
+        rule = self._chosen(part, heard)
+        figures = self._figures(part, heard, rule)
         main = figures["main"]
         assert isinstance(main, dict)
         accuracy, rate = float(main["accuracy"]), float(main["open_rate"])
         report = Report(
             score=accuracy - max(0.0, rate - 0.3),
-            summary=f"accuracy {accuracy:.4f} at {threshold:.2f}, "
+            summary=f"accuracy {accuracy:.4f} at {rule.threshold:.2f}, "
             f"{main['false_per_hour']:.1f} false an hour, open {rate:.3f}",
             figures=figures,
-            threshold=threshold,
+            threshold=rule.threshold,
         )
         if final:
             test = self.parts.get("test")
             if test is not None and test.words:
-                figures["test"] = self._figures(test, self._run(network, test), threshold, hold)
+                figures["test"] = self._figures(test, self._run(network, test), rule)
             table = np.array(figures["confusion"])
             report.confusion = (self.spec.labels, table)
             report.neuron_rates = heard.rates
             report.example = self._example(network, part)
         return report
 
-    def _chosen(self, part: _Part, heard: _Heard) -> tuple[int, float]:
-        """Frames to hold and threshold with the best accuracy at few enough false alarms."""
+    def _chosen(self, part: _Part, heard: _Heard) -> _Rule:
+        """The rule with the best mean accuracy at some rates of false events, and its threshold
+        at the allowed one."""
+        rules = [_Rule(max(1, round(s * self.spec.frame_rate))) for s in _HOLDS]
+        rules += [_Rule(1, s) for s in _SMOOTHS]
         hours = sum(len(p) for p in heard.empty) / self.spec.frame_rate / 3600.0
         allowed = self.config.false_per_hour * hours
-        best: tuple[float, int, float] | None = None
-        for seconds in _HOLDS:
-            hold = max(1, round(seconds * self.spec.frame_rate))
-            alarms = self._alarms(heard.empty, hold)
-            few = [t for t in _THRESHOLDS if (alarms >= t).sum() <= allowed]
-            threshold = float(few[0] if few else _THRESHOLDS[-1])
-            called = np.array([self._called(p, threshold, hold) for p in heard.words])
-            accuracy = float((called == part.truth).mean())
+        best: tuple[float, _Rule] | None = None
+        for rule in rules:
+            alarms = self._alarms(heard.empty, rule)
+            scores = [self._score(p, rule) for p in heard.words]
+            found = []
+            for times in _RATES:
+                few = [t for t in _THRESHOLDS if (alarms >= t).sum() <= times * allowed]
+                threshold = float(few[0] if few else _THRESHOLDS[-1])
+                called = np.array([c if s >= threshold else self.column for c, s in scores])
+                found.append((float((called == part.truth).mean()), threshold))
+            accuracy = float(np.mean([a for a, _ in found]))
             if best is None or accuracy > best[0]:
-                best = accuracy, hold, threshold
+                best = accuracy, replace(rule, threshold=found[0][1])
         assert best is not None
-        return best[1], best[2]
+        return best[1]
 
-    def _figures(
-        self, part: _Part, heard: _Heard, threshold: float, hold: int
-    ) -> dict[str, object]:
-        spec = self.spec
-        called = np.array([self._called(p, threshold, hold) for p in heard.words])
+    def _figures(self, part: _Part, heard: _Heard, rule: _Rule) -> dict[str, object]:
+        spec, threshold = self.spec, rule.threshold
+        scores = [self._score(p, rule) for p in heard.words]
+        called = np.array([c if s >= threshold else self.column for c, s in scores])
         # Some word, however unsure.
-        best = np.array([self._called(p, 0.0, hold) for p in heard.words])
+        best = np.array([c for c, _ in scores])
         table = confusion(part.truth, called, len(spec.labels))
-        alarms = self._alarms(heard.empty, hold)
+        alarms = self._alarms(heard.empty, rule)
         groups: list[dict[str, object]] = []
         for name in dict.fromkeys(s.group for s in part.words):
             rows = np.array([s.group == name for s in part.words])
@@ -144,7 +166,7 @@ class KeywordsValidation:
         for name in dict.fromkeys(s.group for s in part.empty):
             chosen = [p for p, s in zip(heard.empty, part.empty, strict=True) if s.group == name]
             hours = sum(map(len, chosen)) / spec.frame_rate / 3600.0
-            count = int((self._alarms(chosen, hold) >= threshold).sum())
+            count = int((self._alarms(chosen, rule) >= threshold).sum())
             groups.append(
                 {"group": name, "hours": hours, "false": count, "false_per_hour": count / hours}
             )
@@ -163,9 +185,10 @@ class KeywordsValidation:
                 "open_rate": float(np.mean(heard.opened)),
             },
             "threshold": threshold,
-            "hold_seconds": hold / spec.frame_rate,
+            "hold_seconds": rule.hold / spec.frame_rate,
+            "smooth_seconds": rule.smooth,
             "thresholds": [
-                self._at(part, heard, alarms, float(t), hold) for t in np.arange(2, 10) / 10
+                self._at(part, scores, alarms, hours, float(t)) for t in np.arange(2, 10) / 10
             ],
             "labels": {
                 name: {"recall": float(table[i, i] / max(table[i].sum(), 1))}
@@ -176,12 +199,16 @@ class KeywordsValidation:
         }
 
     def _at(
-        self, part: _Part, heard: _Heard, alarms: np.ndarray, threshold: float, hold: int
+        self,
+        part: _Part,
+        scores: Sequence[tuple[int, float]],
+        alarms: np.ndarray,
+        hours: float,
+        threshold: float,
     ) -> dict[str, float]:
         """What another threshold would give."""
-        called = np.array([self._called(p, threshold, hold) for p in heard.words])
+        called = np.array([c if s >= threshold else self.column for c, s in scores])
         right, words = called == part.truth, part.truth != self.column
-        hours = sum(map(len, heard.empty)) / self.spec.frame_rate / 3600.0
         return {
             "threshold": threshold,
             "accuracy": float(right.mean()),
@@ -189,24 +216,38 @@ class KeywordsValidation:
             "false_per_hour": float((alarms >= threshold).sum() / hours) if hours else 0.0,
         }
 
-    def _called(self, probs: Float32, threshold: float, hold: int) -> int:
-        """The word of a stream: the one with the highest held probability, or none."""
-        held = _held(np.delete(probs, self.column, axis=1), hold)
-        best = int(held.argmax())
-        if held[best] < threshold:
-            return self.column
-        return best + (best >= self.column)
+    def _score(self, probs: Float32, rule: _Rule) -> tuple[int, float]:
+        """The word of a stream that is surest by a rule, and how sure it is."""
+        kept = self._kept(probs, rule)
+        if not len(kept):
+            return self.column, 0.0
+        each = kept.max(axis=0)
+        best = int(each.argmax())
+        return best + (best >= self.column), float(each[best])
 
-    def _alarms(self, streams: Sequence[Float32], hold: int) -> np.ndarray:
+    def _kept(self, probs: Float32, rule: _Rule) -> np.ndarray:
+        """Of the words, what the rule compares with its threshold, frame by frame."""
+        words: np.ndarray = np.delete(probs, self.column, axis=1)
+        if rule.smooth:
+            share = smoothing_share(rule.smooth, self.spec.frame_rate)
+            columns = words.shape[1]
+            words = sliding_mean(words, np.full(columns, share), np.zeros(columns))
+        if len(words) < rule.hold:
+            return words[:0]
+        windows = [words[i : len(words) - rule.hold + 1 + i] for i in range(rule.hold)]
+        kept: np.ndarray = np.minimum.reduce(windows)
+        return kept
+
+    def _alarms(self, streams: Sequence[Float32], rule: _Rule) -> np.ndarray:
         """Scores of the events that streams without words bring at any threshold.
 
-        Peaks of held probability, at least the refractory time apart.
+        Peaks of what the rule looks at, at least the refractory time apart.
         """
-        gap = max(1, round(self.spec.events[0].min_off * self.spec.frame_rate))
+        apart = self.spec.events[0].min_off + 2.0 * rule.smooth
+        gap = max(1, round(apart * self.spec.frame_rate))
         found: list[float] = []
         for probs in streams:
-            words = np.delete(probs, self.column, axis=1).max(axis=1)
-            kept = np.minimum.reduce([words[i : len(words) - hold + 1 + i] for i in range(hold)])
+            kept = self._kept(probs, rule).max(axis=1)
             while len(kept):
                 at = int(kept.argmax())
                 if kept[at] < _THRESHOLDS[0]:
@@ -344,15 +385,6 @@ def _part(streams: Sequence[Planted], spec: ModelSpec, column: int) -> _Part:
     truth = [spec.labels.index(s.words[0].label) if s.words else column for s in words]
     empty = [s for s in streams if not s.group.startswith("words")]
     return _Part(words, np.array(truth, np.int64), empty)
-
-
-def _held(probs: Float32, frames: int) -> Float32:
-    """The highest probability of each column that lasts so many frames [C]."""
-    if len(probs) < frames:
-        return np.zeros(probs.shape[1], np.float32)
-    kept = np.minimum.reduce([probs[i : len(probs) - frames + 1 + i] for i in range(frames)])
-    best: Float32 = kept.max(axis=0)
-    return best
 
 
 def _plain(value: object) -> object:
