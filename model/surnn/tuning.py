@@ -16,9 +16,9 @@ from surnn.types import Float32
 
 __all__ = ["Stream", "choose_rule", "choose_threshold", "measure_rule"]
 
-_ON = tuple(round(0.3 + 0.05 * i, 2) for i in range(14))
+_ON = (*(round(0.3 + 0.05 * i, 2) for i in range(14)), 0.97, 0.98, 0.99)
 _BELOW = 0.15
-"""How far `off` lies below `on`."""
+"""How far `off` lies below `on` at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +66,31 @@ def choose_rule(
     latency: float = 0.1,
     false_per_hour: float = 2.0,
 ) -> EventRule:
-    """The rule with the fewest errors of those that keep both limits, as far as any does.
+    """The rule that costs least of those whose starts are told in time, or as early as any are.
 
-    `latency` limits the median delay of starts in seconds, `false_per_hour` what is found where
-    the label is nowhere. Errors are what is missed and what is false where the label is. A rule
-    that keeps only the first limit is preferred to one that keeps only the second.
+    `latency` limits the median delay of starts in seconds. What costs, all by the hour: labels
+    that are missed and events that are false where the label is, and events beyond
+    `false_per_hour` where the label is nowhere. Events end where frames are below their own
+    threshold: an `off` close to a high `on` would cut them into pieces.
     """
+    threshold = choose_threshold(streams)
     ranked = []
     for wait in min_on:
         for on in _ON:
             rule = EventRule(
                 label=spec.labels[0],
                 on=on,
-                off=round(max(0.05, on - _BELOW), 2),
+                off=round(max(0.05, min(on - _BELOW, threshold)), 2),
                 min_on=wait,
                 min_off=min_off,
             )
             there, alone = measure_rule(spec, rule, streams)
             late = float(np.median(there.latencies)) if there.latencies else np.inf
-            rate = alone.false * 3600.0 / alone.seconds if alone.seconds else 0.0
-            errors = there.truth - there.found + there.false
-            excess = max(rate, false_per_hour)
-            ranked.append((max(late, latency), excess, errors, rule))
-    return min(ranked, key=lambda row: row[:3])[3]
+            errors = _hourly(there.truth - there.found + there.false, there.seconds)
+            excess = max(0.0, _hourly(alone.false, alone.seconds) - false_per_hour)
+            ranked.append((max(late, latency), errors + excess, rule))
+    return min(ranked, key=lambda row: row[:2])[2]
+
+
+def _hourly(count: int, seconds: float) -> float:
+    return count * 3600.0 / seconds if seconds else 0.0

@@ -46,3 +46,13 @@ def test_latency_comes_before_false_events(spec: ModelSpec) -> None:
     patient = choose_rule(spec, streams, min_on=(0.02, 0.09), latency=0.2)
     assert patient.min_on == 0.09
     assert measure_rule(spec, patient, streams)[1].false == 0
+
+
+def test_events_end_where_frames_fall_below_their_own_threshold(spec: ModelSpec) -> None:
+    streams = [stream(0.97, 0.9), stream(0.97, 0.94, alone=True)]
+    for one in streams[:1]:
+        one.probs[300:340] = 0.5  # what a start must reach would cut the event here
+    rule = choose_rule(spec, streams, min_on=(0.02,))
+    assert rule.on > 0.94
+    assert rule.off == pytest.approx(choose_threshold(streams), abs=0.006)
+    assert rule.off < 0.5

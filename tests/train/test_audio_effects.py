@@ -82,6 +82,16 @@ def test_a_room_adds_a_tail_behind_the_sound_and_nothing_before() -> None:
     assert np.abs(wet[4100:6000]).max() > 1e-3
 
 
+def test_gusts_change_the_level_and_nothing_else() -> None:
+    noise = np.random.default_rng(0).standard_normal(4 * N).astype(np.float32)
+    out = effects.gusty(np.random.default_rng(1), noise, RATE)
+    assert out.dtype == np.float32
+    gain = 20 * np.log10(out / noise)
+    assert -30.01 <= gain.min() < -3
+    assert -3 < gain.max() <= 6.01
+    assert np.abs(np.diff(gain)).max() < 0.05, "no steps"
+
+
 def test_another_mouth_moves_formants_and_not_the_pitch() -> None:
     rng = np.random.default_rng(0)
     pulses = np.zeros(N, np.float32)

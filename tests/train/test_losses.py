@@ -49,6 +49,16 @@ def test_sigmoid_cross_entropy_means_over_the_frames_that_count() -> None:
     assert found.item() == pytest.approx((math.log(2) + math.log1p(math.exp(2))) / 2)
 
 
+def test_sure_false_frames_count_more() -> None:
+    batch = Batch(torch.zeros(1), column(0, 0, 1), torch.ones(1, 3))
+    logits = column(2.0, -2.0, 2.0)
+    wrong, right = math.log1p(math.exp(2)), math.log1p(math.exp(-2))
+    sure = 1 / (1 + math.exp(-2))
+    found = cross_entropy(logits, batch, Head.SIGMOID, false_weight=3.0)
+    expected = wrong * (1 + 3 * sure) + right * (1 + 3 * (1 - sure)) + right
+    assert found.item() == pytest.approx(expected / 3)
+
+
 def test_softmax_cross_entropy_takes_class_weights() -> None:
     targets = torch.eye(2)[torch.tensor([[0, 1]])]
     batch = Batch(torch.zeros(1), targets, torch.ones(1, 2))

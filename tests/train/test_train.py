@@ -54,6 +54,22 @@ def test_the_same_seed_gives_the_same_weights(
         assert np.array_equal(weight, second.state_dict()[name]), name
 
 
+def test_a_second_round_goes_on_with_other_clips(
+    world: Path, voice_toml: Path, tmp_path: Path
+) -> None:
+    first = train(voice_toml, world, tmp_path / "one", progress=False)
+    second = train(
+        voice_toml, world, tmp_path / "two", steps=3, start=first, seed=9, progress=False
+    )
+    training = surnn.load(second).spec.training
+    assert (training["seed"], training["steps"]) == (9, 3)
+    assert training["options"] == ["--steps 3", "--start one", "--seed 9"]
+    command = f"surnn train {voice_toml.name} --data DIR --steps 3 --start one --seed 9 --out tiny"
+    assert command in (second / "README.md").read_text()
+    a, b = (checkpoint.load(folder).state_dict() for folder in (first, second))
+    assert any(not np.array_equal(a[name], b[name]) for name in a)
+
+
 def test_an_activity_run_leaves_a_model_that_can_be_served(
     world: Path, activity_toml: Path, tmp_path: Path
 ) -> None:

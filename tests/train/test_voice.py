@@ -78,6 +78,36 @@ def test_too_many_open_switches_cost_score(task: VoiceTask) -> None:
     assert after.score < before.score - 0.2
 
 
+def test_the_score_may_count_what_noise_alone_passes(task: VoiceTask) -> None:
+    torch.manual_seed(0)
+    network = Network(task.spec)
+    plain = task.validate(network)
+    valid = task.validation
+    valid.false_share = 0.25
+    try:
+        report = task.validate(network)
+    finally:
+        valid.false_share = None
+    found = report.figures["found_at_false_share"]
+    assert isinstance(found, float)
+    assert "found_at_false_share" not in plain.figures
+    assert report.score == pytest.approx((2.0 * plain.score + found) / 3.0)
+    outcome = valid._run(network)
+    alone = outcome.probs[~valid.truth.any(axis=1)]
+    threshold = np.sort(alone.ravel())[-alone.size // 4]
+    assert found == pytest.approx((outcome.probs[valid.truth] > threshold).mean(), abs=0.02)
+
+
+def test_made_up_cries_are_part_of_the_noise(task: VoiceTask, world: Path) -> None:
+    audio = task.audio.model_copy(update={"mix": task.audio.mix.model_copy(update={"cries": 2.0})})
+    config = task.config.model_copy(update={"audio": audio})
+    pool = VoiceTask(config, world).mixer.sources.synthetic
+    rng = np.random.default_rng(0)
+    drawn = [pool.draw(rng).name for _ in range(600)]
+    assert drawn.count("cries") == pytest.approx(400, abs=50)
+    assert len(task.mixer.sources.synthetic.sets) == 1
+
+
 def test_thresholds_and_events_come_from_the_report(task: VoiceTask) -> None:
     network = Network(task.spec)
     report = task.validate(network)

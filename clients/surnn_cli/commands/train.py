@@ -29,6 +29,9 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Folder of a trained model to begin with its weights.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw other clips. [default: the config's]", min=0)
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with the run that was cut off in OUT."),
@@ -62,6 +65,7 @@ def train(
         minutes=minutes,
         steps=steps,
         start=start,
+        seed=seed,
         resume=resume,
         tensorboard=tensorboard,
         progress=not quiet,

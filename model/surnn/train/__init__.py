@@ -35,6 +35,7 @@ def train(
     minutes: float | None = None,
     steps: int | None = None,
     start: Path | str | None = None,
+    seed: int | None = None,
     resume: bool = False,
     tensorboard: Path | str | None = None,
     progress: bool = True,
@@ -49,6 +50,7 @@ def train(
         minutes: instead of the config's training time.
         steps: instead of the config's number of steps.
         start: folder of a trained model to go on from (see `surnn.train.start`).
+        seed: instead of the config's, for a second run that goes on with other clips.
         resume: go on with the run of this config that was cut off in `out_dir`, from its last
             validation; it ends as if it had not been cut off.
         tensorboard: folder for TensorBoard's event files (see `surnn.train.scalars`).
@@ -68,6 +70,8 @@ def train(
     if steps is not None:
         budget = config.budget.model_copy(update={"steps": steps})
         config = config.model_copy(update={"budget": budget})
+    if seed is not None:
+        config = config.model_copy(update={"seed": seed})
     root = data_root if data_root is not None else config.data
     if root is None:
         raise InvalidConfig(f"{path}: no data folder: give one, or set `data` in the config")
@@ -96,12 +100,14 @@ def train(
     network = found.network
     figures = _figures(config, task, found)
     record = task.record()
+    given = {"minutes": minutes, "steps": steps, "start": begin and begin.name, "seed": seed}
     network.spec = network.spec.model_copy(
         update={
             "metrics": report.figures.get("main", {}),
             "training": {
                 "config": path.name,
                 "seed": config.seed,
+                "options": [f"--{k} {v}" for k, v in given.items() if v is not None],
                 "steps": len(found.history.steps),
                 "minutes": round(found.history.seconds / 60.0, 1),
                 "data": task.licences(),

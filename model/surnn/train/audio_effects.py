@@ -13,6 +13,7 @@ __all__ = [
     "equaliser_response",
     "faded",
     "filtered",
+    "gusty",
     "mu_law",
     "other_mouth",
     "quantised",
@@ -68,6 +69,15 @@ def reverberant(rng: np.random.Generator, samples: Float32, rate: int) -> Float3
     n = -(-(len(samples) + length) // 8000) * 8000
     wet = np.fft.irfft(np.fft.rfft(samples, n) * np.fft.rfft(tail, n), n)
     return wet[: len(samples)].astype(np.float32)
+
+
+def gusty(rng: np.random.Generator, samples: Float32, rate: int) -> Float32:
+    """The signal at a level that comes and goes, by some 10 dB, at the pace of words or slower."""
+    step = rate * 10.0 ** rng.uniform(-1.3, 0.0)
+    knots = rng.normal(0.0, 10.0, 2 + int(len(samples) / step)).clip(-30.0, 6.0)
+    level = np.interp(np.arange(len(samples)) / step, np.arange(len(knots)), knots)
+    out: Float32 = samples * np.power(np.float32(10.0), level.astype(np.float32) / 20.0)
+    return out
 
 
 def stretched(samples: Float32, factor: float) -> Float32:

@@ -143,7 +143,7 @@ class Mixer:
         pace = 1.0
         varied = config.noise_variation > 0 and rng.random() < config.noise_variation
         if varied:
-            pace = float(np.exp(rng.uniform(-0.45, 0.45)))
+            pace = float(np.exp(rng.uniform(-config.noise_pace, config.noise_pace)))
         length = int(self.samples / pace) + 2 if varied else self.samples
         if len(clip) < length:
             clip = np.tile(clip, -(-length // len(clip)) + 1)
@@ -161,6 +161,8 @@ class Mixer:
         if rng.random() < 0.6:
             response = effects.equaliser_response(rng, self.samples, self.rate, 12.0)
             wave = effects.filtered(wave, response)
+        if self.config.noise_gusts and rng.random() < self.config.noise_gusts:
+            wave = effects.gusty(rng, wave, self.rate)
         return wave
 
     def _drop_out(

@@ -172,7 +172,7 @@ _TABLES = {
     "set": "Speech at 0 to 20 dB in held-out noise and music, by set",
     "language": "The same by language",
     "snr_db": "Unseen readers by signal-to-noise ratio (dB)",
-    "line": "Telephone at 10 dB",
+    "line": "Telephone lines and codecs, at 10 dB",
     "level_dbfs": "Unseen readers at 10 dB, by peak level (dBFS)",
     "dc": "The same at -20 dBFS with a constant added",
     "alone": "Recordings without speech",
@@ -241,9 +241,11 @@ def _points(points: object) -> list[str]:
 
 def _training(path: Path, spec: ModelSpec, figures: Mapping[str, Any]) -> list[str]:
     run = figures["training"]
+    given = spec.training.get("options")
+    options = "".join(f" {option}" for option in given) if isinstance(given, list) else ""
     return [
         "```",
-        f"surnn train {path.name} --data DIR --out {spec.name}",
+        f"surnn train {path.name} --data DIR{options} --out {spec.name}",
         "```",
         "",
         f"{run['steps']} steps, {run['minutes']:g} minutes, {run['parameters']:,} parameters, "

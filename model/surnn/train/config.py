@@ -163,6 +163,9 @@ class LossConfig(_Table):
         default=0.0, ge=0, description="Pushes switches shut where no label holds (audio)"
     )
     class_weights: tuple[float, ...] | None = None
+    false_weight: float = Field(
+        default=0.0, ge=0, description="Frames without label count 1 + this * probability (sigmoid)"
+    )
 
 
 class DataSet(_Table):
@@ -232,6 +235,15 @@ class MixConfig(ChannelConfig):
     noise_variation: Chance = Field(
         default=0.0, description="Noise and music at another pace, backwards, through a filter"
     )
+    noise_pace: float = Field(
+        default=0.45, ge=0, le=1, description="Largest change of that pace, as a natural logarithm"
+    )
+    noise_gusts: Chance = Field(
+        default=0.0, description="Share of varied noises whose level comes and goes"
+    )
+    cries: float = Field(
+        default=0.0, ge=0, description="Made-up cries and calls, as a share of other made-up noise"
+    )
     room: Chance = 0.3
     tempo: Chance = 0.4
     drop_out: Chance = 0.06
@@ -242,6 +254,13 @@ class ValidConfig(_Table):
 
     seconds: float = Field(default=10.0, gt=0, description="Length of each")
     streams: int = Field(default=6, gt=0, description="Of each set and signal-to-noise ratio")
+    false_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="The score counts speech found at the threshold that this share of the frames "
+        "of noise and music alone passes, too",
+    )
 
 
 class AudioConfig(_Table):

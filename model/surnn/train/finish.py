@@ -1,6 +1,6 @@
 """The last step of a voice model: calibrated on one half of what was held out, told of the other.
 
-    python -m surnn.train.finish CONFIG --model DIR --valid FOLDER --test FOLDER
+    python -m surnn.train.finish CONFIG --model DIR --valid FOLDER --test FOLDER [--latency S]
 
 `DIR` is what `surnn train` wrote, the folders are what `surnn.train.held_out` wrote for the roles
 `valid` and `test`. The head's scale and shift, the frame threshold and the event rule are chosen
@@ -79,8 +79,8 @@ def apply(network: Network, calibration: Calibration) -> None:
     network.head.bias.mul_(calibration.scale).add_(calibration.shift)
 
 
-def finish(config: Path, folder: Path, valid: Path, test: Path) -> Path:
-    """Do what the module says; returns the card."""
+def finish(config: Path, folder: Path, valid: Path, test: Path, latency: float = 0.1) -> Path:
+    """Do what the module says; returns the card. `latency`: see `choose_rule`, seconds."""
     network = checkpoint.load(folder)
     heard = listen(load(folder), valid).heard
     probs = np.concatenate([h.probs[:, 0] for h in heard])
@@ -91,7 +91,7 @@ def finish(config: Path, folder: Path, valid: Path, test: Path) -> Path:
     export(network, folder)
 
     streams = streams_of(listen(load(folder), valid).heard)
-    rule = choose_rule(network.spec, streams, min_on=_WAITS)
+    rule = choose_rule(network.spec, streams, min_on=_WAITS, latency=latency)
     threshold = choose_threshold(streams)
     network.spec = network.spec.model_copy(update={"threshold": threshold, "events": (rule,)})
     checkpoint.save(network, folder)
@@ -113,8 +113,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--valid", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument(
+        "--latency", type=float, default=0.1, help="Limit of the median delay of starts, seconds"
+    )
     given = parser.parse_args()
-    print(finish(given.config, given.model, given.valid, given.test))
+    print(finish(given.config, given.model, given.valid, given.test, given.latency))
 
 
 if __name__ == "__main__":

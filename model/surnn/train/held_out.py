@@ -9,7 +9,8 @@ columns what each recording is:
 
     set, language   speech in noise and music at 0 to 20 dB
     snr_db          the same, of the first set alone; `clean` without noise
-    line            `telephone`: at 10 dB, 300 to 3400 Hz, mu-law or A-law
+    line            `telephone`: at 10 dB, 300 to 3400 Hz, mu-law or A-law; `opus`, `vorbis`, `mp3`:
+                    the first set at 10 dB, through these codecs at about their lowest rates
     level_dbfs      peak level of the first set at 10 dB; `dc`: the same with a constant added
     alone           no speech: every noise, every piece of music, or silence
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,13 +35,19 @@ from surnn.train.recordings import Pool, read_pool, read_set
 from surnn.train.synthetic import coloured_noise
 from surnn.types import Float32
 
-__all__ = ["FIELDS", "Recording", "recordings", "word_recordings", "write"]
+__all__ = ["FIELDS", "Recording", "coded", "recordings", "word_recordings", "write"]
 
 FIELDS = ("set", "language", "snr_db", "line", "level_dbfs", "dc", "alone")
 _SNRS = (0.0, 5.0, 10.0, 20.0)
 _SECONDS = 10.0
 _LEVELS = (0.0, -10.0, -20.0, -30.0, -40.0, -50.0)
 _OFFSETS = (0.01, 0.05, 0.2)
+_CODECS = {
+    "opus": ("OGG", "OPUS", 1.0),
+    "vorbis": ("OGG", "VORBIS", 1.0),
+    "mp3": ("MP3", "MPEG_LAYER_III", 0.9),
+}
+"""Format, subtype and compression level of soundfile: some 9, 40 and 27 kbit/s at 16 kHz."""
 _HOP = 160
 _TURNS = 2
 _SEEDS = {"valid": 30_000, "test": 40_000}
@@ -107,6 +115,7 @@ class _Maker:
             for item in sets:
                 yield from self._alone(kind, item)
         yield from self._silence()
+        yield from self._coded(read_pool(self.root, [self.speech[0]], self.rate))
 
     def _speech(
         self, item: DataSet, language: str, voice: str, pool: Pool, first: bool
@@ -171,6 +180,25 @@ class _Maker:
             ("room tone at -70 dBFS", quiet),
         ):
             yield Recording(name.replace(" ", "_"), wave, [], {"alone": name})
+
+    def _coded(self, pool: Pool) -> Iterator[Recording]:
+        mixer = self.mixes(pool, 10.0, self.streams)
+        for i in range(self.streams):
+            mixed = mixer.clip(i)
+            for codec in _CODECS:
+                samples = coded(mixed.samples, codec, self.rate)
+                yield Recording(f"{codec}-{i}", samples, mixed.segments, {"line": codec})
+
+
+def coded(samples: Float32, codec: str, rate: int) -> Float32:
+    """Samples [n] through one of `_CODECS`, without its delay."""
+    container, subtype, level = _CODECS[codec]
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=container, subtype=subtype, compression_level=level)
+    file.seek(0)
+    decoded, _ = soundfile.read(file, len(samples), dtype="float32", fill_value=0.0)
+    out: Float32 = decoded
+    return out
 
 
 def _languages(item: DataSet) -> Iterator[tuple[str, str, DataSet]]:

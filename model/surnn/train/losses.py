@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,19 +42,27 @@ def edge_weights(targets: Tensor, edge: int, skip: int) -> Tensor:
 
 
 def cross_entropy(
-    logits: Tensor, batch: Batch, head: Head, class_weights: Tensor | None = None
+    logits: Tensor,
+    batch: Batch,
+    head: Head,
+    class_weights: Tensor | None = None,
+    false_weight: float = 0.0,
 ) -> Tensor:
     """Mean over the frames that count of the cross entropy of logits [B, T, C].
 
-    Of a linear head, whose targets are numbers: of the squared error.
+    Of a linear head, whose targets are numbers: of the squared error. With `false_weight`, a frame
+    of a sigmoid head that holds no label counts the more, the surer the network is of one: the
+    noises that it takes for a label decide how often it is wrong at a high threshold.
     """
     weights = batch.weights
     if head is Head.LINEAR:
         each = (logits - batch.targets).square().mean(dim=-1)
     elif head is Head.SIGMOID:
-        each = functional.binary_cross_entropy_with_logits(
-            logits, batch.targets, reduction="none"
-        ).mean(dim=-1)
+        each = functional.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none")
+        if false_weight:
+            sure = torch.sigmoid(logits.detach()) * (batch.targets == 0)
+            each = each * (1.0 + false_weight * sure)
+        each = each.mean(dim=-1)
     else:
         each = -(batch.targets * functional.log_softmax(logits, dim=-1)).sum(dim=-1)
         if class_weights is not None:
@@ -133,7 +142,7 @@ def total_loss(
     classes = (
         None if config.class_weights is None else output.logits.new_tensor(config.class_weights)
     )
-    entropy = cross_entropy(output.logits, batch, head, classes)
+    entropy = cross_entropy(output.logits, batch, head, classes, config.false_weight)
     loss = entropy
     if config.open_weight:
         loss = loss + config.open_weight * open_penalty(output, config, progress, batch)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from surnn.train.recordings import Clip
 from surnn.types import Float32
 
-__all__ = ["beeps", "clicks", "coloured_noise", "hum", "synthetic_clips"]
+__all__ = ["beeps", "clicks", "coloured_noise", "cries", "cry_clips", "hum", "synthetic_clips"]
 
 _SECONDS = 20.0
 
@@ -69,6 +69,51 @@ def beeps(rng: np.random.Generator, samples: int, rate: int = 16_000) -> Float32
     wave *= ((t / period) % 1.0) < duty
     wave += 0.001 * rng.standard_normal(samples)
     return _unit(wave.astype(np.float32))
+
+
+def cries(rng: np.random.Generator, samples: int, rate: int = 16_000) -> Float32:
+    """Animals, babies, horns and sirens that don't exist [samples]: the same call, time and again.
+
+    Voiced like speech but without syllables: calls of one glide, in which the throat holds still.
+    """
+    wave = 0.002 * rng.standard_normal(samples, dtype=np.float32)
+    position = int(rng.uniform(0.0, 0.5) * rate)
+    base = 10.0 ** rng.uniform(np.log10(90.0), np.log10(2000.0))
+    # A low voice that is short would be a vowel of somebody's.
+    shortest = 0.5 if base < 350.0 else 0.06
+    seconds = shortest * 10.0 ** rng.uniform(0.0, 0.7)
+    glide, arch = rng.normal(0.0, 0.35, 2)
+    vibrato, roughness = rng.uniform(3.0, 12.0), 10.0 ** rng.uniform(1.0, 1.9)
+    wobble, rough = rng.uniform(0.0, 0.06), rng.uniform(0.0, 1.0) * (rng.random() < 0.5)
+    throat = 10.0 ** rng.uniform(2.6, 3.6, 2)
+    tilt, breath = rng.uniform(0.3, 1.6), rng.uniform(0.0, 0.5) ** 2
+    gap = 10.0 ** rng.uniform(-1.3, 0.5)
+    while position < samples:
+        n = int(seconds * rng.uniform(0.8, 1.25) * rate)
+        t = np.arange(n, dtype=np.float32) / rate
+        x = t * np.float32(rate / n)
+        octaves = glide * (x - 0.5) + 4.0 * arch * x * (1.0 - x)
+        octaves += wobble * np.sin(np.float32(2 * np.pi * vibrato) * t)
+        pitch = base * rng.uniform(0.95, 1.05) * np.exp2(octaves)
+        angle = 2 * np.pi * np.cumsum(pitch, dtype=np.float64) / rate
+        call = np.float32(breath) * rng.standard_normal(n, dtype=np.float32)
+        for k in range(1, 1 + min(24, int(0.47 * rate / pitch.max()))):
+            distance = np.log2(k * pitch.mean() / throat)
+            level = k**-tilt * (0.1 + np.exp(-4.0 * distance**2).sum())
+            call += np.float32(level) * np.sin(k * angle).astype(np.float32)
+        call *= 1.0 - rough * np.float32(0.5) * (1.0 + np.sin(2 * np.pi * roughness * t))
+        call *= np.minimum(1.0, 12.0 * x) * (1.0 - x) ** np.float32(0.7)
+        end = min(position + n, samples)
+        wave[position:end] += call[: end - position]
+        position += n + int(gap * rng.uniform(0.7, 1.4) * rate)
+    return _unit(wave)
+
+
+def cry_clips(seed: int, rate: int, count: int = 160) -> tuple[Clip, ...]:
+    """A bank of 8-second noises of `cries`, every one of another animal."""
+    rng = np.random.default_rng([seed, 72])
+    waves = (cries(rng, 8 * rate, rate) for _ in range(count))
+    return tuple(Clip(_stored(wave), (), "cries") for wave in waves)
 
 
 def synthetic_clips(seed: int, rate: int) -> tuple[Clip, ...]:

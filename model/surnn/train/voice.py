@@ -13,7 +13,7 @@ from surnn.train.audio_mix import Mixer, Sources
 from surnn.train.config import AudioConfig, Config
 from surnn.train.losses import edge_weights
 from surnn.train.recordings import Pool, read_pool
-from surnn.train.synthetic import synthetic_clips
+from surnn.train.synthetic import cry_clips, synthetic_clips
 from surnn.train.task import Batch, Report
 from surnn.train.voice_valid import VoiceValidation
 
@@ -45,6 +45,9 @@ class VoiceTask:
             licence=model.licence,
         )
         synthetic = Pool((synthetic_clips(config.seed, model.sample_rate),), (1.0,))
+        if self.audio.mix.cries:
+            cried = cry_clips(config.seed, model.sample_rate)
+            synthetic = Pool((*synthetic.sets, cried), (1.0, self.audio.mix.cries))
         self.mixer = Mixer(
             Sources(
                 speech=self._pool(root, "speech"),
