@@ -216,3 +216,16 @@ def test_an_api_key_is_shown_once_and_its_hash_is_kept(surnn: Run, tmp_path: Pat
     assert again.stderr.startswith("error: key 'app' exists already")
     wrong = surnn("apikey", "b", "--scope", "all", "--file", file)
     assert wrong.stderr.startswith("error: --scope: 'all' is not a valid Scope, expected one of")
+
+
+def test_warmup_takes_every_shipped_model_that_runs_natively(surnn: Run) -> None:
+    pytest.importorskip("numba")
+    said = surnn("warmup")
+    assert said.exit_code == 0, said.output
+    assert [line.partition(":")[0] for line in said.stdout.splitlines()[:-1]] == [
+        "activity",
+        "keywords",
+        "machine",
+        "vad",
+    ]
+    assert said.stdout.splitlines()[-1].startswith("kernels for ")

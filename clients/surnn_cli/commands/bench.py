@@ -210,7 +210,8 @@ def report(
 
 def warmup(
     models: Annotated[
-        list[str] | None, typer.Argument(help="Names or paths. [default: all shipped]")
+        list[str] | None,
+        typer.Argument(help="Names or paths. [default: all shipped that the native runtime runs]"),
     ] = None,
 ) -> None:
     """Compile the native kernels now, so that no server or stream has to wait for it."""
@@ -219,8 +220,10 @@ def warmup(
 
     from surnn import installed, load
     from surnn.kernels.cache import cache_directory, instruction_set
+    from surnn.runtimes.native import WEIGHTS_FILE
 
-    for name in models or list(installed()):
+    shipped = [name for name, path in installed().items() if (path.parent / WEIGHTS_FILE).is_file()]
+    for name in models or shipped:
         began = time.perf_counter()
         load(name, runtime="native")  # loading compiles
         typer.echo(f"{name}: {time.perf_counter() - began:.1f} s")
