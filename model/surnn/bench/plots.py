@@ -38,6 +38,7 @@ def plot_open_rate(result: Mapping[str, Any], path: Path) -> None:
 def plot_latency(result: Mapping[str, Any], path: Path) -> None:
     """Latency of results against the number of streams."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
 
     # Runs of one size follow each other while the answer is confirmed: the last one counts.
     rows = {r["streams"]: r["latency_ms"] for r in result["rows"] if r["latency_ms"]["p99"]}
@@ -49,6 +50,10 @@ def plot_latency(result: Mapping[str, Any], path: Path) -> None:
     axes.axhline(50, color="black", linestyle="--", linewidth=1)
     axes.set(xlabel="real-time streams", ylabel="ms from the end of a chunk to its result")
     axes.set_yscale("log")
+    axes.set_yticks([5, 10, 20, 50, 100, 200, 500, 1000])
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(2, max(100, 1.2 * max(row["p99"] for row in rows.values())))
     axes.set_title("Server on one core, chunks of 100 ms", fontsize=11)
     axes.grid(alpha=0.3)
     axes.legend()
