@@ -24,14 +24,17 @@ def test_the_list_names_every_task(surnn: Run) -> None:
 
 
 def test_a_run_and_its_table(surnn: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command in the record is what was typed, without where data lies."""
+    """The command in the record is what was typed, without where data and checkpoints lie."""
     record = tmp_path / "data" / "run.json"
     words = ["tasks", "run", "adding", *SMALL, "--data", str(tmp_path), "--out", str(record)]
+    words += [f"--checkpoint={tmp_path / 'state.pt'}"]
     monkeypatch.setattr("sys.argv", ["surnn", *words])
     result = surnn(*words)
     assert result.exit_code == 0, result.output
     assert "adding: MSE " in result.stdout
-    assert "--data DIR" in json.loads(record.read_text())["command"]
+    command = json.loads(record.read_text())["command"]
+    assert "--data DIR" in command
+    assert "checkpoint" not in command
     page = tmp_path / "results.md"
     result = surnn("tasks", "table", str(record.parent), "--page", str(page))
     assert result.exit_code == 0, result.output

@@ -132,16 +132,22 @@ def _change(text: str) -> tuple[str, Any]:
 
 
 def _command() -> str:
-    """What was typed, without where data lies: that is another folder for everyone."""
+    """What was typed, without where data and checkpoints lie: other places for everyone.
+
+    A run that was cut off and resumed gives the same figures as one that was not.
+    """
     import shlex
     import sys
 
     words, kept = sys.argv[1:], ["surnn"]
     while words:
+        name, equals, _ = words[0].partition("=")
         word = words.pop(0)
-        if word == "--data":
+        if name not in ("--data", "--checkpoint"):
+            kept.append(word)
+            continue
+        if not equals:
             words.pop(0)
+        if name == "--data":
             kept += ["--data", "DIR"]
-        else:
-            kept.append("--data=DIR" if word.startswith("--data=") else word)
     return shlex.join(kept)

@@ -7,6 +7,7 @@ gives the same clips whatever the threads do.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from surnn.train.config import MixConfig
 from surnn.train.recordings import Pool
 from surnn.types import Float32
 
-__all__ = ["Mixed", "Mixer", "Sources"]
+__all__ = ["Mixed", "Mixer", "Sources", "held_out_mix"]
 
 Bools = NDArray[np.bool_]
 _ACTIVE_RMS = 0.1
@@ -45,6 +46,33 @@ class Mixed:
     snr: float | None
     """dB over the speech; None where there is no speech or no noise."""
     segments: list[Segment] = field(default_factory=list)
+
+
+def held_out_mix(snr: float | None, **changes: float) -> MixConfig:
+    """Settings of recordings to measure on: of the augmentation only what is asked for.
+
+    Args:
+        snr: dB; None for speech without noise.
+        changes: fields of `MixConfig`.
+    """
+    plain: dict[str, Any] = {
+        "snr_db": (snr or 0.0, snr or 0.0),
+        "no_speech": 0.0,
+        "clean": 1.0 if snr is None else 0.0,
+        "music": 0.0,
+        "synthetic_noise": 0.0,
+        "second_noise": 0.0,
+        "room": 0.0,
+        "equaliser": 0.0,
+        "tempo": 0.0,
+        "peak_db": (-20.0, -1.0),
+        "clipping": 0.0,
+        "offset": 0.0,
+        "telephone": 0.0,
+        "low_rate": 0.0,
+        "drop_out": 0.0,
+    }
+    return MixConfig(**(plain | changes))
 
 
 class Mixer:

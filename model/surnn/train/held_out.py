@@ -29,8 +29,8 @@ import soundfile
 
 from surnn.errors import InvalidConfig
 from surnn.segments import Segment
-from surnn.train.audio_mix import Mixer, Sources
-from surnn.train.config import AudioConfig, Config, DataSet, MixConfig, read_config
+from surnn.train.audio_mix import Mixer, Sources, held_out_mix
+from surnn.train.config import AudioConfig, Config, DataSet, read_config
 from surnn.train.recordings import Pool, read_pool, read_set
 from surnn.train.synthetic import coloured_noise
 from surnn.types import Float32
@@ -77,23 +77,8 @@ class _Maker:
     def mixes(self, speech: Pool, snr: float | None, count: int, telephone: float = 0.0) -> Mixer:
         """Mixtures like those of `voice_valid`, of a seed of their own."""
         self.seed += 1
-        settings = MixConfig(
-            snr_db=(snr or 0.0, snr or 0.0),
-            no_speech=0.0,
-            clean=1.0 if snr is None else 0.0,
-            music=0.2 if self.music else 0.0,
-            synthetic_noise=0.0,
-            second_noise=0.0,
-            room=0.0,
-            equaliser=0.0,
-            tempo=0.0,
-            peak_db=(-20.0, -1.0),
-            clipping=0.0,
-            offset=0.0,
-            telephone=telephone,
-            a_law=0.5,
-            low_rate=0.0,
-            drop_out=0.0,
+        settings = held_out_mix(
+            snr, music=0.2 if self.music else 0.0, telephone=telephone, a_law=0.5
         )
         return Mixer(
             Sources(speech, self.noise, self.music, Pool((), ())),

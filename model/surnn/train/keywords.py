@@ -11,7 +11,8 @@ import torch
 from surnn.errors import InvalidInput
 from surnn.nn import Network
 from surnn.segments import Segment, frame_labels
-from surnn.spec import EventRule, Head, ModelKind, ModelSpec
+from surnn.spec import EventRule, Head, ModelSpec
+from surnn.train.audio_spec import audio_spec
 from surnn.train.config import Config, WordsConfig
 from surnn.train.keywords_valid import KeywordsValidation
 from surnn.train.recordings import Clip, Pool, read_pool, read_set
@@ -99,28 +100,12 @@ def background_of(config: Config) -> str:
 
 def words_spec(config: Config) -> ModelSpec:
     """The model that a keywords config describes, with a rule for each word."""
-    model = config.model
-    return ModelSpec(
-        name=model.name,
-        version=model.version,
-        kind=ModelKind.AUDIO,
-        description=model.description,
-        sample_rate=model.sample_rate,
-        hop=model.hop,
-        frontend=model.frontend,
-        encoder=model.encoder,
-        lookahead=model.lookahead,
-        layers=model.layers,
-        labels=model.labels,
-        head=Head.SOFTMAX,
-        events=model.events
-        or tuple(
-            EventRule(label=label, on=0.5, off=0.25, min_on=0.03, min_off=0.3, point=True)
-            for label in model.labels
-            if label != background_of(config)
-        ),
-        licence=model.licence,
+    rules = tuple(
+        EventRule(label=label, on=0.5, off=0.25, min_on=0.03, min_off=0.3, point=True)
+        for label in config.model.labels
+        if label != background_of(config)
     )
+    return audio_spec(config, head=Head.SOFTMAX, events=config.model.events or rules)
 
 
 def sources(

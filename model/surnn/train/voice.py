@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from surnn.nn import Network
-from surnn.spec import EventRule, ModelKind, ModelSpec
+from surnn.spec import EventRule, ModelSpec
 from surnn.train.audio_mix import Mixer, Sources
+from surnn.train.audio_spec import audio_spec
 from surnn.train.config import AudioConfig, Config
 from surnn.train.losses import edge_weights
 from surnn.train.recordings import Pool, read_pool
@@ -27,23 +28,7 @@ class VoiceTask:
         assert config.audio is not None
         self.config = config
         self.audio: AudioConfig = config.audio
-        model = config.model
-        self.spec = ModelSpec(
-            name=model.name,
-            version=model.version,
-            kind=ModelKind.AUDIO,
-            description=model.description,
-            sample_rate=model.sample_rate,
-            hop=model.hop,
-            frontend=model.frontend,
-            encoder=model.encoder,
-            lookahead=model.lookahead,
-            layers=model.layers,
-            labels=model.labels,
-            head=model.head,
-            events=model.events,
-            licence=model.licence,
-        )
+        model = self.spec = audio_spec(config)
         synthetic = Pool((synthetic_clips(config.seed, model.sample_rate),), (1.0,))
         if self.audio.mix.cries:
             cried = cry_clips(config.seed, model.sample_rate)

@@ -13,8 +13,8 @@ from surnn.answers import probabilities
 from surnn.metrics import auc, best_threshold, detection
 from surnn.nn import Network
 from surnn.spec import ModelSpec
-from surnn.train.audio_mix import Mixer, Sources
-from surnn.train.config import AudioConfig, DataSet, MixConfig
+from surnn.train.audio_mix import Mixer, Sources, held_out_mix
+from surnn.train.config import AudioConfig, DataSet
 from surnn.train.recordings import Pool, read_pool
 from surnn.train.task import Example, Report
 from surnn.types import Float32
@@ -91,22 +91,11 @@ class VoiceValidation:
         telephone: float = 0.0,
         music: float = 0.2,
     ) -> None:
-        settings = MixConfig(
-            snr_db=(snr or 0.0, snr or 0.0),
+        settings = held_out_mix(
+            snr,
             no_speech=0.0 if speech else 1.0,
-            clean=1.0 if snr is None else 0.0,
             music=music if self._music else 0.0,
-            synthetic_noise=0.0,
-            second_noise=0.0,
-            room=0.0,
-            equaliser=0.0,
-            tempo=0.0,
-            peak_db=(-20.0, -1.0),
-            clipping=0.0,
-            offset=0.0,
             telephone=telephone,
-            low_rate=0.0,
-            drop_out=0.0,
         )
         mixer = Mixer(
             Sources(speech, self._noise, self._music, _EMPTY),
