@@ -25,7 +25,7 @@ import surnn
 from surnn.bench.machine import describe
 from surnn_cli.soak.sounds import Result, Sound, event_key, make_sound, undisturbed
 from surnn_client import Chunk, Client, ClientError, EventMessage, Reconnected, Summary
-from surnn_client.aio import connect_async
+from surnn_client.aio import AsyncStream, connect_async
 from surnn_client.reconnect import Reconnect
 from surnn_server.tokens import new_key
 
@@ -71,6 +71,13 @@ class Told(Result):
 
     reconnects: list[Reconnected] = field(default_factory=list)
     summary: Summary | None = None
+    stream: AsyncStream | None = None
+
+    @property
+    def saved(self) -> bool:
+        """Does its client hold a checkpoint of what it has sent?"""
+        held = self.stream.checkpoint if self.stream else None
+        return held is not None and held.position > 0
 
 
 class Process:
@@ -195,6 +202,7 @@ async def live(
             attempts=attempts, within_s=300.0, max_delay_s=1.0, checkpoint_interval_s=0.5
         ),
     ) as stream:
+        told.stream = stream
         async for message in stream.run(chunks()):
             match message:
                 case Chunk():
