@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import soundfile
 
 from surnn.errors import InvalidInput
 from surnn.train.config import DataSet
-from surnn.train.game_sounds import cat_sounds, wad_sounds, write
+from surnn.train.game_sounds import cat_sounds, media_sounds, wad_sounds, write, zip_sounds
 from surnn.train.recordings import read_set
 
 TONE = np.sin(2 * np.pi * 440 * np.arange(11_025) / 11_025)
@@ -44,21 +45,20 @@ def cat(tmp_path: Path) -> Path:
 
 def test_a_wad_holds_pcm_without_its_padding(wad: Path) -> None:
     sounds = list(wad_sounds(wad))
-    assert [name for name, _, _ in sounds] == ["DSBGACT", "DSPLPAIN", "DSSGTSIT"]
-    _, wave, rate = sounds[0]
-    assert rate == 11_025
-    np.testing.assert_allclose(wave, TONE * 100 / 128, atol=0.005)
+    assert [s.name for s in sounds] == ["DSBGACT", "DSPLPAIN", "DSSGTSIT"]
+    assert sounds[0].rate == 11_025
+    np.testing.assert_allclose(sounds[0].samples, TONE * 100 / 128, atol=0.005)
 
 
 def test_an_archive_holds_wave_files(cat: Path) -> None:
-    ((name, wave, rate),) = cat_sounds(cat)
-    assert (name, rate) == ("opensfx-00", 22_050)
-    np.testing.assert_allclose(wave, TONE, atol=1e-3)
+    (sound,) = cat_sounds(cat)
+    assert (sound.name, sound.rate) == ("opensfx-00", 22_050)
+    np.testing.assert_allclose(sound.samples, TONE, atol=1e-3)
 
 
 def test_nobody_speaks_in_the_set(wad: Path, cat: Path, tmp_path: Path) -> None:
-    out = tmp_path / "noise_games"
-    assert write(iter([*wad_sounds(wad), *wad_sounds(wad), *cat_sounds(cat)]), out) == 3
+    found = write([*wad_sounds(wad), *wad_sounds(wad), *cat_sounds(cat)], tmp_path)
+    assert found == {"noise": 3}
     item = DataSet(
         folder="noise_games",
         kind="noise",
@@ -70,6 +70,45 @@ def test_nobody_speaks_in_the_set(wad: Path, cat: Path, tmp_path: Path) -> None:
     assert [c.name for c in clips] == ["DSBGACT.flac", "DSSGTSIT.flac"]
     assert all(len(c.samples) == 16_000 for c in clips)
     assert np.abs(clips[0].samples).max() == pytest.approx(0.25 * 32768, rel=0.02)
+
+
+def test_an_archive_of_many_kinds_is_told_apart(tmp_path: Path) -> None:
+    wave = io.BytesIO()
+    soundfile.write(wave, np.tile(TONE, 80), 11_025, format="OGG", subtype="VORBIS")
+    with zipfile.ZipFile(tmp_path / "public.zip", "w") as archive:
+        for name in (
+            "audio/actor/fauna/animal/goat.ogg",
+            "audio/actor/human/death/death_1.ogg",
+            "audio/ambient/building/amb_trade_13.ogg",
+            "audio/attack/impact/arrow.ogg",
+            "audio/music/First_Sighting.ogg",
+            "audio/voice/greek/civ/civ_male_yes.ogg",
+            "art/animals.txt",
+        ):
+            archive.writestr(name, wave.getvalue())
+    found = {s.name: s for s in zip_sounds(tmp_path / "public.zip")}
+    assert {name: (s.kind, s.group) for name, s in found.items()} == {
+        "actor-fauna-animal-goat": ("noise", "animal"),
+        "attack-impact-arrow": ("noise", "weapon"),
+        "music-First_Sighting": ("music", "orchestra"),
+        "voice-greek-civ-civ_male_yes": ("speech", "greek"),
+    }
+    assert write(found.values(), tmp_path / "out") == {"noise": 2, "music": 1, "speech": 1}
+    music, _ = soundfile.read(tmp_path / "out/music_games/music-First_Sighting.flac")
+    assert len(music) == 60 * 16_000, "a minute of each piece"
+
+
+def test_coughs_are_noises_and_laughs_are_not(tmp_path: Path) -> None:
+    for name in ("Animal/Dog1.wav", "Human/Cough-male.wav", "Human/Laugh-male1.wav"):
+        path = tmp_path / "Sounds" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.stack([TONE, TONE], axis=1), 22_050)
+    (tmp_path / "Sounds" / "Animal" / "readme.txt").write_text("woof")
+    sounds = list(media_sounds(tmp_path / "Sounds"))
+    assert [(s.name, s.group) for s in sounds] == [
+        ("scratch-Dog1", "animal"),
+        ("scratch-Cough-male", "human"),
+    ]
 
 
 def test_other_files_are_named(tmp_path: Path) -> None:

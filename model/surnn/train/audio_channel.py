@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from surnn.train import audio_effects as effects
+from surnn.train.audio_codec import CODECS, coded
 from surnn.train.config import ChannelConfig
 from surnn.types import Float32
 
@@ -45,4 +46,8 @@ def channel(rng: np.random.Generator, mix: Float32, config: ChannelConfig, rate:
         if line < config.telephone:
             band = effects.band_response(n, rate, 0.0, 4000.0)
         mix = effects.filtered(mix, band)
-    return np.ascontiguousarray(mix, np.float32)
+    mix = np.ascontiguousarray(mix, np.float32)
+    if config.codec and rng.random() < config.codec:
+        codec = tuple(CODECS)[int(rng.integers(len(CODECS)))]
+        mix = coded(mix, codec, rate, rng.uniform(0.5, 1.0))
+    return mix

@@ -221,6 +221,7 @@ class ChannelConfig(_Table):
     telephone: Chance = 0.15
     a_law: Chance = Field(default=0.0, description="Share of telephone lines that are A-law")
     low_rate: Chance = 0.15
+    codec: Chance = Field(default=0.0, description="Through Opus, Vorbis or MP3 at a low rate")
 
 
 class MixConfig(ChannelConfig):

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,25 +28,20 @@ import soundfile
 
 from surnn.errors import InvalidConfig
 from surnn.segments import Segment
+from surnn.train.audio_codec import CODECS, coded
 from surnn.train.audio_mix import Mixer, Sources, held_out_mix
 from surnn.train.config import AudioConfig, Config, DataSet, read_config
 from surnn.train.recordings import Pool, read_pool, read_set
 from surnn.train.synthetic import coloured_noise
 from surnn.types import Float32
 
-__all__ = ["FIELDS", "Recording", "coded", "recordings", "word_recordings", "write"]
+__all__ = ["FIELDS", "Recording", "recordings", "word_recordings", "write"]
 
 FIELDS = ("set", "language", "snr_db", "line", "level_dbfs", "dc", "alone")
 _SNRS = (0.0, 5.0, 10.0, 20.0)
 _SECONDS = 10.0
 _LEVELS = (0.0, -10.0, -20.0, -30.0, -40.0, -50.0)
 _OFFSETS = (0.01, 0.05, 0.2)
-_CODECS = {
-    "opus": ("OGG", "OPUS", 1.0),
-    "vorbis": ("OGG", "VORBIS", 1.0),
-    "mp3": ("MP3", "MPEG_LAYER_III", 0.9),
-}
-"""Format, subtype and compression level of soundfile: some 9, 40 and 27 kbit/s at 16 kHz."""
 _HOP = 160
 _TURNS = 2
 _SEEDS = {"valid": 30_000, "test": 40_000}
@@ -170,20 +164,9 @@ class _Maker:
         mixer = self.mixes(pool, 10.0, self.streams)
         for i in range(self.streams):
             mixed = mixer.clip(i)
-            for codec in _CODECS:
+            for codec in CODECS:
                 samples = coded(mixed.samples, codec, self.rate)
                 yield Recording(f"{codec}-{i}", samples, mixed.segments, {"line": codec})
-
-
-def coded(samples: Float32, codec: str, rate: int) -> Float32:
-    """Samples [n] through one of `_CODECS`, without its delay."""
-    container, subtype, level = _CODECS[codec]
-    file = io.BytesIO()
-    soundfile.write(file, samples, rate, format=container, subtype=subtype, compression_level=level)
-    file.seek(0)
-    decoded, _ = soundfile.read(file, len(samples), dtype="float32", fill_value=0.0)
-    out: Float32 = decoded
-    return out
 
 
 def _languages(item: DataSet) -> Iterator[tuple[str, str, DataSet]]:
