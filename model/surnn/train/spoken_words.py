@@ -43,8 +43,8 @@ night kite write-up own an in and aunt awe of cough odd often stock shop step so
 top gold goat glow grow ghost gone cold hero nero arrow narrow sun run gun once wonder tune
 tooth shoe threw tree free thread through think fork form fort far floor force fall find fire
 fight fife hive dive life strive wife sick fix sit mix socks sink seeks heaven eleven seventy
-seventeen evening several eighty eighteen ate-it wait hate date ache late mine fine line night-
-time knife night-gown nineteen ninety know-how
+seventeen evening several eighty eighteen ate-it wait hate date ache late mine fine line
+night-time knife night-gown nineteen ninety know-how
 """
 # Of everyday speech and of commands.
 _FAR = """
