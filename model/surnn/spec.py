@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from surnn.cells import CELLS, Cell, CellTraits
+from surnn.cells import Cell
+from surnn.spec_layer import (
+    BlockGate,
+    BlockSpec,
+    Frozen,
+    LayerSpec,
+    Norm,
+    SwitchMode,
+    SwitchSpec,
+)
 
 __all__ = [
     "NORM_EPSILON",
@@ -40,25 +49,11 @@ NORM_EPSILON = 1e-5
 """What norms add to the variance."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class ModelKind(StrEnum):
     """What a model listens to."""
 
     AUDIO = "audio"
     SENSOR = "sensor"
-
-
-class SwitchMode(StrEnum):
-    """What drives the switches of a layer."""
-
-    CLOCK = "clock"
-    INPUT = "input"
-    CLOCK_INPUT = "clock+input"
-    NONE = "none"
-    """No switch: the dense baseline, every neuron open in every frame."""
 
 
 class Head(StrEnum):
@@ -72,103 +67,7 @@ class Head(StrEnum):
     """No probabilities: each label is a number to be estimated, and no events are made of it."""
 
 
-class SwitchSpec(_Frozen):
-    """The switches of one layer (see `surnn.nn.switches`)."""
-
-    mode: SwitchMode = SwitchMode.CLOCK
-    group: int = Field(default=1, ge=1, description="Neurons that share one switch")
-    frequencies: int = Field(default=16, ge=1, le=32, description="K, sines shared by the layer")
-    min_period: float = Field(default=2.0, ge=1.0, description="Shortest period, in frames")
-    max_period: float = Field(default=200.0, gt=2.0, description="Longest period, in frames")
-    open_rate: float = Field(default=0.17, gt=0.0, le=1.0, description="Share open at the start")
-
-    @model_validator(mode="after")
-    def _periods_ascend(self) -> SwitchSpec:
-        if self.max_period < self.min_period:
-            raise ValueError(
-                f"longest period {self.max_period:g} is below the shortest {self.min_period:g}"
-            )
-        return self
-
-
-class Norm(StrEnum):
-    """How a block norms what its cell reads, frame by frame."""
-
-    NONE = "none"
-    LAYER = "layer"
-    RMS = "rms"
-
-
-class BlockGate(StrEnum):
-    """What a block does with what its cell gives."""
-
-    NONE = "none"
-    GLU = "glu"
-    """A gated linear unit."""
-
-
-class BlockSpec(_Frozen):
-    """What stands around a cell: norm → cell → gate → + residual (see `surnn.nn.block`)."""
-
-    norm: Norm = Norm.LAYER
-    gate: BlockGate = BlockGate.GLU
-    residual: bool = True
-
-
-class LayerSpec(_Frozen):
-    """One recurrent layer: a cell, its switches, and what stands around them.
-
-    What a layer gives is as wide as its cell: `hidden`, whatever the block does.
-    """
-
-    cell: Cell = Cell.SUGRU
-    hidden: int = Field(ge=1)
-    switch: SwitchSpec = SwitchSpec()
-    """Left out for a cell without switches: mode `none`."""
-    block: BlockSpec | None = None
-    """None: the cell alone, between the layer below and the one above."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_switch_by_default(cls, fields: Any) -> Any:
-        if isinstance(fields, dict) and "switch" not in fields:
-            cell = fields.get("cell", Cell.SUGRU)
-            # A name that is no cell is refused further on.
-            if isinstance(cell, str) and cell in CELLS and not CELLS[Cell(cell)].switched:
-                return fields | {"switch": SwitchSpec(mode=SwitchMode.NONE)}
-        return fields
-
-    @model_validator(mode="after")
-    def _switches_exist(self) -> LayerSpec:
-        switch = self.switch
-        if not self.traits.switched and (switch.mode is not SwitchMode.NONE or switch.group > 1):
-            raise ValueError(
-                f"cell {self.cell.value!r} has no switches, but switch mode is "
-                f"{switch.mode.value!r} and group {switch.group}, expected 'none' and 1"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _groups_fit(self) -> LayerSpec:
-        if self.hidden % self.switch.group:
-            raise ValueError(
-                f"hidden size is {self.hidden}, expected a multiple of the switch group "
-                f"{self.switch.group}"
-            )
-        return self
-
-    @property
-    def switches(self) -> int:
-        """Switches in the layer: one for each group of neurons."""
-        return self.hidden // self.switch.group
-
-    @property
-    def traits(self) -> CellTraits:
-        """What the cell carries and reports (see `surnn.cells`)."""
-        return CELLS[self.cell]
-
-
-class LogMelFrontEnd(_Frozen):
+class LogMelFrontEnd(Frozen):
     """Streaming log-mel energies (see `surnn.frontend`)."""
 
     type: Literal["logmel"] = "logmel"
@@ -194,7 +93,7 @@ class LogMelFrontEnd(_Frozen):
         return self.bands
 
 
-class ScaleFrontEnd(_Frozen):
+class ScaleFrontEnd(Frozen):
     """Each channel shifted and scaled: ``(x - mean) * scale``."""
 
     type: Literal["scale"] = "scale"
@@ -216,7 +115,7 @@ class ScaleFrontEnd(_Frozen):
 FrontEnd = Annotated[LogMelFrontEnd | ScaleFrontEnd, Field(discriminator="type")]
 
 
-class EncoderSpec(_Frozen):
+class EncoderSpec(Frozen):
     """A causal convolution and a ReLU between front end and recurrent layers, at every frame.
 
     A clocked neuron that opens every few frames would otherwise miss what lies between.
@@ -226,7 +125,7 @@ class EncoderSpec(_Frozen):
     width: int = Field(default=64, ge=1, description="Outputs per frame")
 
 
-class EventRule(_Frozen):
+class EventRule(Frozen):
     """When probabilities of one label become an event (see `surnn.events`)."""
 
     label: str
@@ -252,7 +151,7 @@ class EventRule(_Frozen):
         return self
 
 
-class AnomalyRule(_Frozen):
+class AnomalyRule(Frozen):
     """When errors of forecasts become an anomaly (see `surnn.anomaly`); all in rows."""
 
     warm_up: int = Field(default=400, ge=10, description="First rows: the machine is well in them")
@@ -265,7 +164,7 @@ class AnomalyRule(_Frozen):
     hold: int = Field(default=3, ge=1, description="Rows that it must hold to start or to end")
 
 
-class StateSpec(_Frozen):
+class StateSpec(Frozen):
     """One array that a session carries from chunk to chunk."""
 
     name: str
@@ -278,7 +177,7 @@ class StateSpec(_Frozen):
         return math.prod(self.shape) * (4 if self.dtype == "float32" else 8)
 
 
-class ModelSpec(_Frozen):
+class ModelSpec(Frozen):
     """Everything needed to feed a model and to read its answers."""
 
     format: Literal[1] = FORMAT_VERSION

@@ -7,7 +7,7 @@ import pytest
 
 from surnn.train.audio_channel import channel
 from surnn.train.audio_codec import CODECS, coded
-from surnn.train.config import ChannelConfig
+from surnn.train.config_data import ChannelConfig
 
 T = np.arange(32_000) / 16_000
 TONE = (0.3 * np.sin(2 * np.pi * 440 * T) * (np.sin(6 * np.pi * T) > 0)).astype(np.float32)

@@ -9,7 +9,7 @@ import pytest
 
 from surnn.train.audio_channel import channel
 from surnn.train.audio_mix import Mixer, Sources
-from surnn.train.config import ChannelConfig, DataSet, MixConfig
+from surnn.train.config_data import ChannelConfig, DataSet, MixConfig
 from surnn.train.recordings import Pool, read_pool
 from surnn.train.synthetic import synthetic_clips
 

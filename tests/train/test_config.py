@@ -9,7 +9,8 @@ import pytest
 from surnn.cells import Cell
 from surnn.errors import InvalidConfig
 from surnn.spec import BlockSpec, Norm
-from surnn.train.config import Config, DataSet, MachineSet, read_config
+from surnn.train.config import Config, read_config
+from surnn.train.config_data import DataSet, MachineSet
 
 CONFIGS = sorted((Path(__file__).parents[2] / "model" / "configs").glob("*.toml"))
 

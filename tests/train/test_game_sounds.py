@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from surnn.errors import InvalidInput
-from surnn.train.config import DataSet
+from surnn.train.config_data import DataSet
 from surnn.train.game_sounds import cat_sounds, media_sounds, wad_sounds, write, zip_sounds
 from surnn.train.recordings import read_set
 

@@ -10,7 +10,8 @@ import soundfile
 
 from surnn.dataset.audio import read_audio
 from surnn.errors import InvalidConfig
-from surnn.train.config import AudioConfig, read_config
+from surnn.train.config import read_config
+from surnn.train.config_data import AudioConfig
 from surnn.train.held_out import recordings, write
 
 

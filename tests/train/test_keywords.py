@@ -15,7 +15,8 @@ from surnn.dataset.audio import read_audio
 from surnn.errors import InvalidConfig, InvalidInput
 from surnn.segments import Segment
 from surnn.train import train
-from surnn.train.config import Config, DataSet, WordsConfig, read_config
+from surnn.train.config import Config, read_config
+from surnn.train.config_data import DataSet, WordsConfig
 from surnn.train.held_out import word_recordings, write
 from surnn.train.keywords import KeywordsTask, word_targets
 from surnn.train.keywords_valid import _Rule

@@ -10,7 +10,7 @@ import soundfile
 
 from surnn.errors import InvalidAudio, InvalidInput
 from surnn.segments import frame_labels
-from surnn.train.config import DataSet
+from surnn.train.config_data import DataSet
 from surnn.train.recordings import Clip, Pool, find_speech, read_pool, read_set
 
 RATE = 16_000

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from surnn.errors import InvalidInput
-from surnn.train.config import DataSet
+from surnn.train.config_data import DataSet
 from surnn.train.recordings import read_set
 from surnn.train.spoken_words import OTHERS, VOICES, WORDS, sayings, write
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from surnn.train import audio_effects as effects
 from surnn.train.audio_codec import CODECS, coded
-from surnn.train.config import ChannelConfig
+from surnn.train.config_data import ChannelConfig
 from surnn.types import Float32
 
 __all__ = ["channel"]

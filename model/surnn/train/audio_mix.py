@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from surnn.segments import Segment, frame_labels
 from surnn.train import audio_effects as effects
 from surnn.train.audio_channel import channel
-from surnn.train.config import MixConfig
+from surnn.train.config_data import MixConfig
 from surnn.train.recordings import Pool
 from surnn.types import Float32
 

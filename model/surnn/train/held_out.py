@@ -30,7 +30,8 @@ from surnn.errors import InvalidConfig
 from surnn.segments import Segment
 from surnn.train.audio_codec import CODECS, coded
 from surnn.train.audio_mix import Mixer, Sources, held_out_mix
-from surnn.train.config import AudioConfig, Config, DataSet, read_config
+from surnn.train.config import Config, read_config
+from surnn.train.config_data import AudioConfig, DataSet
 from surnn.train.recordings import Pool, read_pool, read_set
 from surnn.train.synthetic import coloured_noise
 from surnn.types import Float32
@@ -199,7 +200,7 @@ def word_recordings(config: Config, root: Path, role: str) -> Iterator[Recording
     """
     # Imported here: torch.
     from surnn.train.keywords import background_of, sources, words_spec
-    from surnn.train.keywords_valid import SEEDS, held_out_streams
+    from surnn.train.word_streams import SEEDS, held_out_streams
 
     assert config.keywords is not None
     if not any(s.role == role and s.kind == "words" for s in config.keywords.sets):

@@ -13,7 +13,8 @@ from surnn.nn import Network
 from surnn.segments import Segment, frame_labels
 from surnn.spec import EventRule, Head, ModelSpec
 from surnn.train.audio_spec import audio_spec
-from surnn.train.config import Config, WordsConfig
+from surnn.train.config import Config
+from surnn.train.config_data import WordsConfig
 from surnn.train.keywords_valid import KeywordsValidation
 from surnn.train.recordings import Clip, Pool, read_pool, read_set
 from surnn.train.synthetic import synthetic_clips

@@ -16,7 +16,8 @@ from surnn.dataset.telemetry import Telemetry, read_telemetry
 from surnn.errors import InvalidConfig, InvalidInput
 from surnn.nn import Network
 from surnn.spec import Head, ModelKind, ModelSpec, ScaleFrontEnd
-from surnn.train.config import Config, MachineConfig
+from surnn.train.config import Config
+from surnn.train.config_data import MachineConfig
 from surnn.train.machine_valid import MachineValidation
 from surnn.train.task import Batch, Report
 from surnn.types import Float32

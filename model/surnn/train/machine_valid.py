@@ -21,7 +21,7 @@ from surnn.nn import Network
 from surnn.runtimes.base import Runtime
 from surnn.runtimes.onnx import OnnxRuntime
 from surnn.spec import ModelSpec
-from surnn.train.config import MachineConfig, MachineSet
+from surnn.train.config_data import MachineConfig, MachineSet
 from surnn.train.task import Report
 
 __all__ = ["MachineValidation"]

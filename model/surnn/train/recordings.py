@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from surnn.errors import InvalidAudio, InvalidInput
 from surnn.segments import Segment, check_segments, read_rows, read_segments
-from surnn.train.config import DataSet
+from surnn.train.config_data import DataSet
 from surnn.types import Float32
 
 __all__ = ["Clip", "Pool", "find_speech", "read_pool", "read_set"]

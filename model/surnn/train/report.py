@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,18 @@ from surnn.train.charts import (
 from surnn.train.config import Config
 from surnn.train.loop import Fit
 from surnn.train.plots import confusion_table, learning, raster, switch_rates
+from surnn.train.report_html import (
+    bar,
+    count,
+    escaped,
+    figure,
+    listed,
+    number,
+    section,
+    short,
+    tabulated,
+    tile,
+)
 from surnn.train.report_style import CSS
 from surnn.types import Float32, Int64
 
@@ -59,19 +71,20 @@ def write_report(
     with style():
         parts = [
             _head(spec, figures, evaluation, record),
-            _section("Errors", _errors(found, evaluation)),
-            _section("Labels", _labels(evaluation)),
-            _section("Confusion", _confusion(spec, found, evaluation)),
-            _section("From inside", _inside(found)),
-            _section("Switches", _switches(found)),
-            _section("Recordings, the worst first", _recordings(evaluation)),
-            _section("Held-out streams", _groups(figures)),
-            _section("Training", _training(path, found, figures, record)),
-            _section("Data", _data(record, figures)),
+            section("Errors", _errors(found, evaluation)),
+            section("Labels", _labels(evaluation)),
+            section("Confusion", _confusion(spec, found, evaluation)),
+            section("From inside", _inside(found)),
+            section("Switches", _switches(found)),
+            section("Recordings, the worst first", _recordings(evaluation)),
+            section("Held-out streams", _groups(figures)),
+            section("Training", _training(path, found, figures, record)),
+            section("Data", _data(record, figures)),
         ]
     title = f"{spec.name} {spec.version}"
     page = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{_e(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escaped(title)}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{CSS}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
     )
@@ -106,20 +119,20 @@ def _head(
     main: Mapping[str, Any] = evaluation.figures if evaluation else figures.get("main", {})
     tiles = [("accuracy", main.get("accuracy")), ("F1", main.get("f1", main.get("macro_f1")))]
     tiles += [("AUC", main.get("auc")), ("open rate", main.get("open_rate"))]
-    cells = [_tile(_number(v), name) for name, v in tiles if v is not None]
+    cells = [tile(number(v), name) for name, v in tiles if v is not None]
     if evaluation is not None:
         late = [x for values in _latencies(spec, evaluation).values() for x in values]
         if late:
-            cells.append(_tile(f"{1000 * float(np.median(late)):.0f} ms", "median onset latency"))
+            cells.append(tile(f"{1000 * float(np.median(late)):.0f} ms", "median onset latency"))
         false = sum(r["events"]["false"] for r in _label_rows(evaluation) if "events" in r)
         hours = float(main["seconds"]) / 3600.0
-        cells.append(_tile(_short(false / hours), "false events per hour"))
-        cells.append(_tile(f"{main['realtime_factor']:,.0f}×", "real time, one core"))
+        cells.append(tile(short(false / hours), "false events per hour"))
+        cells.append(tile(f"{main['realtime_factor']:,.0f}×", "real time, one core"))
     run = figures["training"]
-    cells.append(_tile(f"{run['parameters']:,}", "parameters"))
+    cells.append(tile(f"{run['parameters']:,}", "parameters"))
     return (
-        f"<header><h1>{_e(spec.name)} <small>{_e(spec.version)}</small></h1>"
-        f"<p>{_e(spec.description)}</p><p class=note>{_e(_basis(evaluation, record))}</p>"
+        f"<header><h1>{escaped(spec.name)} <small>{escaped(spec.version)}</small></h1>"
+        f"<p>{escaped(spec.description)}</p><p class=note>{escaped(_basis(evaluation, record))}</p>"
         f"<div class=tiles>{''.join(cells)}</div></header>"
     )
 
@@ -133,7 +146,7 @@ def _basis(evaluation: Evaluation | None, record: DataRecord | None) -> str:
         )
     about = evaluation.figures["data"]
     assert isinstance(about, dict)
-    what = f"{_count(about['recordings'], 'recording')} of {_count(about['groups'], 'group')} "
+    what = f"{count(about['recordings'], 'recording')} of {count(about['groups'], 'group')} "
     what += f"kept apart by {record.rule}, streamed through the exported model. "
     if about["part"] == Part.TEST:
         return what + "Nothing was chosen on them."
@@ -150,17 +163,17 @@ def _errors(found: Fit, evaluation: Evaluation | None) -> str:
     curves = {k: v for k, v in curves.items() if v[1].any() and not v[1].all()}
     out = []
     if curves:
-        out.append(_figure(svg(roc_chart(curves), "ROC curves"), "ROC, frame by frame"))
-        out.append(_figure(svg(det_chart(curves), "DET curves"), "Detection error trade-off"))
+        out.append(figure(svg(roc_chart(curves), "ROC curves"), "ROC, frame by frame"))
+        out.append(figure(svg(det_chart(curves), "DET curves"), "Detection error trade-off"))
     if calibration.get("bins"):
         chart = svg(calibration_chart(calibration["bins"]), "calibration")
         note = f"Calibration: expected error {100 * calibration['ece']:.1f} %"
-        out.append(_figure(chart, note))
+        out.append(figure(chart, note))
     if evaluation is not None:
         late = _latencies(spec, evaluation)
         if any(late.values()):
             chart = svg(latency_chart(late), "onset latencies")
-            out.append(_figure(chart, "Latency of onsets, lookahead and waiting included"))
+            out.append(figure(chart, "Latency of onsets, lookahead and waiting included"))
     return f"<div class=grid>{''.join(out)}</div>" if out else ""
 
 
@@ -209,15 +222,15 @@ def _labels(evaluation: Evaluation | None) -> str:
         rows.append(
             (
                 row["label"],
-                *(_number(row.get(k)) for k in ("f1", "auc", "miss_rate", "false_alarm_rate")),
+                *(number(row.get(k)) for k in ("f1", "auc", "miss_rate", "false_alarm_rate")),
                 found,
-                _short(events.get("false_per_hour")),
-                _short(events.get("latency_ms_median"), " ms"),
-                _short(events.get("latency_ms_p90"), " ms"),
-                _number(row.get("open_rate")),
+                short(events.get("false_per_hour")),
+                short(events.get("latency_ms_median"), " ms"),
+                short(events.get("latency_ms_p90"), " ms"),
+                number(row.get("open_rate")),
             )
         )
-    return _table(head, rows)
+    return tabulated(head, rows)
 
 
 def _confusion(spec: ModelSpec, found: Fit, evaluation: Evaluation | None) -> str:
@@ -229,14 +242,14 @@ def _confusion(spec: ModelSpec, found: Fit, evaluation: Evaluation | None) -> st
     if table is None:
         return ""
     drawn = svg(confusion_table(spec.labels, table), "confusion table")
-    return f"<div class=half>{_figure(drawn, 'Share of the frames of each true label')}</div>"
+    return f"<div class=half>{figure(drawn, 'Share of the frames of each true label')}</div>"
 
 
 def _inside(found: Fit) -> str:
     if found.report.example is None:
         return ""
     drawn = svg(raster(found.report.example), "waveform, probabilities, open rate, switches")
-    return _figure(
+    return figure(
         drawn,
         "What goes in, what comes out (shaded: the truth), how many switches are open, and each "
         "switch by itself",
@@ -251,18 +264,18 @@ def _switches(found: Fit) -> str:
         (
             str(h["layer"]),
             str(h["switches"]),
-            _number(h["mean"]),
-            _listed(h["dead"]),
-            _listed(h["always_open"]),
+            number(h["mean"]),
+            listed(h["dead"]),
+            listed(h["always_open"]),
         )
         for h in switch_health(rates)
     ]
-    table = _table(
+    table = tabulated(
         ("layer", "switches", "mean open rate", "never open (< 0.1 %)", "always open (> 99.9 %)"),
         rows,
     )
     drawn = svg(switch_rates(list(rates)), "open rates of switches")
-    return table + f"<div class=half>{_figure(drawn, 'How often switches are open')}</div>"
+    return table + f"<div class=half>{figure(drawn, 'How often switches are open')}</div>"
 
 
 def _recordings(evaluation: Evaluation | None) -> str:
@@ -280,11 +293,11 @@ def _recordings(evaluation: Evaluation | None) -> str:
                 name,
                 groups.get(name, ""),
                 f"{row['seconds']:.1f} s",
-                _bar(row.get("accuracy")),
-                *(_number(row.get(k)) for k in ("f1", "auc")),
+                bar(row.get("accuracy")),
+                *(number(row.get(k)) for k in ("f1", "auc")),
                 str(sum(e["missed"] for e in events)),
                 str(sum(e["false"] for e in events)),
-                _number(row.get("open_rate")),
+                number(row.get("open_rate")),
             )
         )
     head = (
@@ -298,9 +311,9 @@ def _recordings(evaluation: Evaluation | None) -> str:
         "false events",
         "open rate",
     )
-    table = _table(head, rows[:_ROWS], raw=(3,))
+    table = tabulated(head, rows[:_ROWS], raw=(3,))
     if len(rows) > _ROWS:
-        rest = _table(head, rows[_ROWS:], raw=(3,))
+        rest = tabulated(head, rows[_ROWS:], raw=(3,))
         table += f"<details><summary>{len(rows) - _ROWS} more</summary>{rest}</details>"
     return table
 
@@ -314,11 +327,11 @@ def _groups(figures: Mapping[str, Any]) -> str:
     rows = [
         (
             str(g["group"]) + ("" if g.get("snr_db") is None else f", {g['snr_db']:g} dB"),
-            *(_number(g.get(k)) for k in keys),
+            *(number(g.get(k)) for k in keys),
         )
         for g in sorted(groups, key=lambda g: g.get("accuracy") or 0.0)
     ]
-    return _table(("streams", *(k.replace("_", " ") for k in keys)), rows)
+    return tabulated(("streams", *(k.replace("_", " ") for k in keys)), rows)
 
 
 def _training(path: Path, found: Fit, figures: Mapping[str, Any], record: DataRecord | None) -> str:
@@ -333,9 +346,9 @@ def _training(path: Path, found: Fit, figures: Mapping[str, Any], record: DataRe
     drawn = svg(learning(found.history), "learning curve")
     text = html.escape(path.read_text(encoding="utf-8"))
     return (
-        f"<pre>{_e(command)}</pre><p>{_e(words)}</p>"
-        f"<div class=half>{_figure(drawn, 'Loss, held-out score and open rate')}</div>"
-        f"<details><summary>{_e(path.name)}</summary><pre>{text}</pre></details>"
+        f"<pre>{escaped(command)}</pre><p>{escaped(words)}</p>"
+        f"<div class=half>{figure(drawn, 'Loss, held-out score and open rate')}</div>"
+        f"<details><summary>{escaped(path.name)}</summary><pre>{text}</pre></details>"
     )
 
 
@@ -347,73 +360,17 @@ def _data(record: DataRecord | None, figures: Mapping[str, Any]) -> str:
             (r["role"], r.get("source") or r["folder"], r["kind"], r["part"], r["licence"])
             for r in rows
         ]
-        return _table(head, body)
+        return tabulated(head, body)
     rows_ = []
     for part in Part:
         files = [f for f in record.files if f.part is part]
         groups = sorted({f.group for f in files})
         minutes = sum(f.seconds for f in files) / 60.0
-        rows_.append((part.value, str(len(files)), f"{minutes:.1f}", _listed(groups)))
-    short = _table(("part", "recordings", "minutes", "groups"), rows_)
-    each = _table(
+        rows_.append((part.value, str(len(files)), f"{minutes:.1f}", listed(groups)))
+    short = tabulated(("part", "recordings", "minutes", "groups"), rows_)
+    each = tabulated(
         ("recording", "group", "part", "seconds"),
         [(f.file, f.group, f.part.value, f"{f.seconds:.1f}") for f in record.files],
     )
-    rule = f"<p>Divided by {_e(record.rule)}, seed {record.seed}; groups stay whole.</p>"
+    rule = f"<p>Divided by {escaped(record.rule)}, seed {record.seed}; groups stay whole.</p>"
     return f"{rule}{short}<details><summary>every recording</summary>{each}</details>"
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section><h2>{_e(title)}</h2>{content}</section>" if content else ""
-
-
-def _figure(content: str, caption: str) -> str:
-    return f"<figure>{content}<figcaption>{_e(caption)}</figcaption></figure>"
-
-
-def _tile(value: str, name: str) -> str:
-    return f"<div><b>{_e(value)}</b><span>{_e(name)}</span></div>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], raw: Sequence[int] = ()) -> str:
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td>{c if i in raw else _e(c)}</td>" for i, c in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    top = "".join(f"<th>{_e(name)}</th>" for name in head)
-    return f"<div class=wide><table><tr>{top}</tr>{body}</table></div>"
-
-
-def _bar(value: object) -> str:
-    if not isinstance(value, int | float):
-        return "–"
-    return f'<i style="width:{60 * value:.0f}px"></i> {value:.3f}'
-
-
-def _listed(values: Sequence[object], most: int = 12) -> str:
-    if not values:
-        return "none"
-    words = ", ".join(str(v) for v in values[:most])
-    return f"{len(values)}: {words}" + (", …" if len(values) > most else "")
-
-
-def _number(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
-
-
-def _short(value: object, unit: str = "") -> str:
-    if not isinstance(value, int | float):
-        return "–"
-    return f"{value:,.0f}{unit}" if value >= 10 or value == 0 else f"{value:.1f}{unit}"
-
-
-def _count(number: object, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
-
-
-def _e(text: str) -> str:
-    return html.escape(text)

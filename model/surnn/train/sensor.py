@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from surnn.dataset.motion import Execution, read_executions, tilted
 from surnn.nn import Network
 from surnn.spec import ModelKind, ModelSpec, ScaleFrontEnd
-from surnn.train.config import Config, SensorConfig
+from surnn.train.config import Config
+from surnn.train.config_data import SensorConfig
 from surnn.train.losses import edge_weights
 from surnn.train.sensor_valid import SensorValidation
 from surnn.train.task import Batch, Report

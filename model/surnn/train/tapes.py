@@ -18,7 +18,7 @@ from surnn.dataset.labelled import Labelled, Truth
 from surnn.errors import InvalidAudio
 from surnn.train import audio_effects as effects
 from surnn.train.audio_channel import channel
-from surnn.train.config import SeriesMix, SoundMix
+from surnn.train.config_data import SeriesMix, SoundMix
 from surnn.train.recordings import Pool
 from surnn.types import Float32
 

@@ -11,7 +11,8 @@ from surnn.nn import Network
 from surnn.spec import EventRule, ModelSpec
 from surnn.train.audio_mix import Mixer, Sources
 from surnn.train.audio_spec import audio_spec
-from surnn.train.config import AudioConfig, Config
+from surnn.train.config import Config
+from surnn.train.config_data import AudioConfig
 from surnn.train.losses import edge_weights
 from surnn.train.recordings import Pool, read_pool
 from surnn.train.synthetic import cry_clips, synthetic_clips

@@ -14,7 +14,7 @@ from surnn.metrics import auc, best_threshold, detection
 from surnn.nn import Network
 from surnn.spec import ModelSpec
 from surnn.train.audio_mix import Mixer, Sources, held_out_mix
-from surnn.train.config import AudioConfig, DataSet
+from surnn.train.config_data import AudioConfig, DataSet
 from surnn.train.recordings import Pool, read_pool
 from surnn.train.task import Example, Report
 from surnn.types import Float32

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from surnn.segments import Segment
 from surnn.train import audio_effects as effects
-from surnn.train.config import WordMix
+from surnn.train.config_data import WordMix
 from surnn.train.recordings import Clip, Pool
 from surnn.types import Float32
 

@@ -13,7 +13,7 @@ import numpy as np
 from surnn.segments import Segment
 from surnn.train import audio_effects as effects
 from surnn.train.audio_channel import channel
-from surnn.train.config import WordMix
+from surnn.train.config_data import WordMix
 from surnn.train.word_items import Item, WordItems, WordSources
 from surnn.types import Float32
 
