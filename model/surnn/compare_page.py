@@ -40,8 +40,8 @@ $ python -m surnn.compare_page docs/data docs/vad.md
 ```
 """
 _NOTES = """*Onset: median time from the start of speech until its event is sent. Missed:
-stretches of speech without an event; two that one event covers count as one missed. Thresholds and event
-rules were chosen on `valid`: what costs least by the hour (missed, false in speech, false
+stretches of speech without an event; two that one event covers count as one missed. Thresholds
+and event rules were chosen on `valid`: what costs least by the hour (missed, false in speech, false
 without speech beyond 2), with a limit on the median onset of 140 ms for `vad` and of 100 ms for
 the others (`surnn.tuning.choose_rule`). Every further figure, by set, language, ratio, level,
 line and kind of noise, is in [data/vad.json](data/vad.json) and the [model

@@ -36,6 +36,12 @@ class Membership:
         """Where a member is reached."""
         return self.folder / f"{number}.sock"
 
+    @property
+    def missing(self) -> int:
+        """How many members have not come up since the server started."""
+        # The socket of one that died later stays until the next one takes its place.
+        return self.count - sum(self.socket(number).exists() for number in range(self.count))
+
     def is_private(self, scope: Scope) -> bool:
         """Has another member sent this request?"""
         return bool(scope.get("server") == (str(self.own_socket), None))

@@ -31,6 +31,8 @@ _STARTS_S = 120.0
 _LIVED_S = 10.0
 """A member that died younger is not replaced at once: whatever is wrong may not go away."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_TRIES = 3
+"""Of a first member that is killed before it can serve: more often is no chance."""
 _LONGEST_FOLDER = 90
 """The path of a Unix socket may have 107 characters."""
 _MARGIN_S = 10.0
@@ -134,6 +136,7 @@ class Supervisor:
 
     def _start_all(self) -> None:
         waiting = {self._start(number): number for number in range(self._settings.workers)}
+        tries = dict.fromkeys(waiting.values(), 1)
         deadline = time.monotonic() + _STARTS_S
         while waiting and not self._stopping:
             left = max(0.0, deadline - time.monotonic())
@@ -141,17 +144,32 @@ class Supervisor:
             if not heard:
                 raise InvalidConfig(f"workers {sorted(waiting.values())} did not start in time")
             for ready in heard:
-                if isinstance(ready, Connection):
-                    self._heard(waiting.pop(ready), ready)
+                if not isinstance(ready, Connection):
+                    continue
+                number = waiting.pop(ready)
+                if self._is_up(number, ready) or self._stopping:
+                    continue
+                if tries[number] == _TRIES:
+                    raise InvalidConfig(
+                        f"worker {number}: it ended at its start {_TRIES} times, see the log"
+                    )
+                tries[number] += 1
+                process = self._members.pop(number)
+                process.join()
+                log.error("worker %d ended at its start (%s), again", number, process.exitcode)
+                waiting[self._start(number)] = number
 
-    def _heard(self, number: int, ready: Connection) -> None:
+    def _is_up(self, number: int, ready: Connection) -> bool:
+        """Does it serve, or has it gone without a word? Raises `InvalidConfig` with its word."""
         try:
             problem = ready.recv()
         except EOFError:
-            problem = "it ended at its start, see the log"
-        ready.close()
+            return False
+        finally:
+            ready.close()
         if problem is not None and not self._stopping:
             raise InvalidConfig(f"worker {number}: {problem}")
+        return True
 
     def _look_after(self) -> None:
         """Wait for a death, or for the time to replace somebody."""

@@ -60,6 +60,11 @@ async def readyz(request: Request, service: ServiceDep) -> Readiness | JSONRespo
         return error_response(ErrorCode.DRAINING, f"the server is {service.state.value}")
     if not service.ready:
         return error_response(ErrorCode.INTERNAL, "a model's worker is dead", status=503)
+    if service.membership is not None and (missing := service.membership.missing):
+        return error_response(
+            ErrorCode.DRAINING,
+            f"the server is starting: {missing} of {service.membership.count} workers are missing",
+        )
     headers = request.headers
     try:
         service.authenticator.identify(headers.get("authorization"), headers.get("x-api-key"))

@@ -257,3 +257,15 @@ def test_a_member_that_is_gone_is_missed_only_where_it_is_needed(run_members, ca
             assert answer.headers["retry-after"] == "1"
         assert httpx.get(url + "/v1/sessions").json() == {"sessions": []}
         assert "surnn_sessions_active" in httpx.get(url + "/metrics").text
+
+
+def test_clients_may_come_when_every_member_is_there(run_members):
+    with run_members() as members:
+        door = members[1].service.membership.own_socket
+        url = f"{members[0].url}/readyz"
+        aside = door.rename(door.with_suffix(".away"))
+        answer = httpx.get(url)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+        assert "1 of 2 workers are missing" in answer.json()["error"]["message"]
+        aside.rename(door)
+        assert httpx.get(url).status_code == 200

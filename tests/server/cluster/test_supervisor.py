@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import socket
 
 import pytest
@@ -9,7 +11,8 @@ import pytest
 from surnn.errors import InvalidConfig
 from surnn_server import Settings
 from surnn_server.cluster.addresses import listen, reserved
-from surnn_server.cluster.supervisor import supervise
+from surnn_server.cluster.membership import Membership
+from surnn_server.cluster.supervisor import Supervisor, supervise
 
 
 @pytest.fixture
@@ -54,3 +57,58 @@ def test_a_folder_too_deep_for_sockets(monkeypatch, tmp_path):
     with pytest.raises(InvalidConfig, match=r"expected at most 90 characters.*set TMPDIR"):
         supervise(Settings(workers=2, port=0))
     assert list(deep.iterdir()) == []
+
+
+class Processes:
+    """Starts members that serve at once, but for the first few, which are killed at their start."""
+
+    exitcode = -9
+
+    def __init__(self, killed):
+        self.killed, self.started = killed, []
+
+    def Pipe(self, duplex):
+        return multiprocessing.Pipe(duplex)
+
+    def Process(self, target, args, name):
+        self.told = args[-1]
+        self.started.append(args[1])
+        return self
+
+    def start(self):
+        if len(self.started) > self.killed:
+            self.told.send(None)
+
+    def join(self):
+        """It is dead."""
+
+
+@pytest.fixture
+def supervisor(tmp_path):
+    found = Supervisor(Settings(workers=2), tmp_path, [])
+    yield found
+    found._ledger.close()
+    os.close(found._wake_read)
+    os.close(found._wake_write)
+
+
+def test_a_worker_that_is_killed_at_its_start_is_started_again(supervisor):
+    supervisor._context = Processes(killed=2)
+    supervisor._start_all()
+    assert sorted(supervisor._context.started) == [0, 0, 1, 1]
+    assert set(supervisor._members) == {0, 1}
+
+
+def test_but_not_for_ever(supervisor):
+    supervisor._context = Processes(killed=100)
+    with pytest.raises(InvalidConfig, match=r"^worker [01]: it ended at its start 3 times"):
+        supervisor._start_all()
+
+
+def test_members_are_missing_until_each_has_opened_its_door(tmp_path):
+    membership = Membership(0, 2, tmp_path, ledger=None)
+    assert membership.missing == 2
+    membership.own_socket.touch()
+    assert membership.missing == 1
+    membership.socket(1).touch()
+    assert membership.missing == 0
