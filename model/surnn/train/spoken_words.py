@@ -83,7 +83,7 @@ class Saying:
     """How many times as high."""
 
 
-def sayings(seed: int = 1, each: int = 12, others: int = 2) -> list[Saying]:
+def sayings(seed: int = 1, each: int = 6, others: int = 2) -> list[Saying]:
     """Every word of the list `each` times by each voice, every other one `others` times by one."""
     rng = np.random.default_rng([seed, 73])
     manners = [(pace, pitch) for pace in _PACES for pitch in _PITCHES]
