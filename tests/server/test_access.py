@@ -1,26 +1,19 @@
-"""Keys, tokens, origins, limits and TLS of a server that runs."""
+"""Keys, tokens, origins and limits of a server that runs."""
 
 from __future__ import annotations
 
 import asyncio
-import datetime
 import io
-import ipaddress
-import ssl
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from surnn.errors import InvalidConfig
-from surnn_client import Client, ConnectionFailed, NotAllowed, ServerBusy, connect
-from surnn_server import Settings, create_app, run
+from surnn_client import Client, NotAllowed, ServerBusy, connect
+from surnn_server import Settings, run
 from surnn_server.apikeys import KeyLimits, Scope, add_key
-from surnn_server.serve import make_server
 
 
 @pytest.fixture(scope="module")
@@ -280,68 +273,6 @@ def test_the_clients_send_a_key(secured, monkeypatch):
     monkeypatch.setenv("SURNN_API_KEY", keys["stream"])
     with Client(server.url) as client:
         assert len(client.models()) == 2
-
-
-def _certificate(folder):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "surnn test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"open sesame"),
-        )
-    )
-
-
-def test_streams_and_requests_go_over_tls(run_server, tmp_path, call, monkeypatch):
-    _certificate(tmp_path)
-    with run_server(
-        ssl_certfile=str(tmp_path / "cert.pem"),
-        ssl_keyfile=str(tmp_path / "key.pem"),
-        ssl_keyfile_password="open sesame",
-    ) as server:
-        url = server.url.replace("http://", "https://")
-        trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
-        assert httpx.get(f"{url}/healthz", verify=trusted).json() == {"status": "ok"}
-        server.ws_url = server.ws_url.replace("ws://", "wss://")
-        assert _hear(call, server, ssl=trusted).code == 1000
-        with pytest.raises(ConnectionFailed), connect(url, model="fake"):
-            pass
-        with pytest.raises(ConnectionFailed), Client(url) as client:
-            client.models()
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-        with connect(url, model="fake") as stream:
-            assert stream.end().seconds == 0
-        with Client(url) as client:
-            assert len(client.models()) == 2
-
-
-def test_certificates_that_cannot_be_used_are_named(tmp_path):
-    _certificate(tmp_path)
-    app = create_app(Settings(), {})
-    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
-    with pytest.raises(InvalidConfig, match=r"^certificate 'none\.pem'.* \(No such file"):
-        make_server(app, Settings(ssl_certfile="none.pem", ssl_keyfile=key))
-    wrong = Settings(ssl_certfile=cert, ssl_keyfile=key, ssl_keyfile_password="close")
-    with pytest.raises(InvalidConfig, match=r"key\.pem' cannot be used \(.+\), expected PEM"):
-        make_server(app, wrong)
 
 
 def test_a_folder_for_jobs_that_cannot_be_made(tmp_path):
