@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from websockets.asyncio.server import ServerConnection, serve
 
 from surnn_cli import app
+from surnn_client import Message, connect, connect_async
 
 READY: dict[str, Any] = {
     "type": "ready",
@@ -54,6 +55,42 @@ SUMMARY: dict[str, Any] = {
     "sparsity": SPARSITY,
     "cost": {"compute_ms": 2.0, "realtime_factor": 50.0},
 }
+EVENT: dict[str, Any] = {
+    "type": "event",
+    "seq": 1,
+    "label": "speech",
+    "kind": "start",
+    "time": 0.5,
+    "score": 0.75,
+    "sample": 8000,
+    "open_rate": [0.25, 0.125],
+    "latency_ms": 2.5,
+}
+
+
+def _run_blocking(url: Any, chunks: list[bytes], **options: Any) -> list[Message]:
+    with connect(url, **options) as stream:
+        return list(stream.run(chunks))
+
+
+def _run_asyncio(url: Any, chunks: list[bytes], **options: Any) -> list[Message]:
+    async def main() -> list[Message]:
+        async with connect_async(url, **options) as stream:
+            return [message async for message in stream.run(chunks)]
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(params=[_run_blocking, _run_asyncio])
+def run(request: pytest.FixtureRequest) -> Callable[..., list[Message]]:
+    """Sends chunks through a stream of either client; everything that it heard."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def event_message() -> dict[str, Any]:
+    """What an event is told with."""
+    return dict(EVENT)
 
 
 class Peer:

@@ -31,38 +31,8 @@ from surnn_client.durable import DurableConnection
 
 QUICK = Reconnect(first_delay_s=0.001, max_delay_s=0.01)
 STREAM = {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}
-EVENT = {
-    "type": "event",
-    "seq": 1,
-    "label": "speech",
-    "kind": "start",
-    "time": 0.5,
-    "score": 0.75,
-    "sample": 8000,
-    "open_rate": [0.25, 0.125],
-    "latency_ms": 2.5,
-}
-
-
-def run_blocking(url: Any, chunks: list[bytes], **options: Any) -> list[Message]:
-    with connect(url, **options) as stream:
-        return list(stream.run(chunks))
-
-
-def run_asyncio(url: Any, chunks: list[bytes], **options: Any) -> list[Message]:
-    async def main() -> list[Message]:
-        async with connect_async(url, **options) as stream:
-            return [message async for message in stream.run(chunks)]
-
-    return asyncio.run(main())
-
 
 Run = Callable[..., list[Message]]
-
-
-@pytest.fixture(params=[run_blocking, run_asyncio])
-def run(request: pytest.FixtureRequest) -> Run:
-    return request.param  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -129,16 +99,16 @@ DATA = bytes(range(256)) * 40
 
 
 def test_it_goes_on_from_the_newest_checkpoint(
-    play: Any, run: Run, ready_message: dict[str, Any]
+    event_message: dict[str, Any], play: Any, run: Run, ready_message: dict[str, Any]
 ) -> None:
     async def first(peer: Any) -> None:
         await open_at(peer, ready_message)
         assert "resume" not in peer.start
         await hear_bytes(peer, len(DATA))
         await peer.say(**chunk(0, 10))
-        await peer.say(**EVENT, number=1)
+        await peer.say(**event_message, number=1)
         await peer.say(**checkpoint(1600, events=1))
-        await peer.say(**EVENT, number=2)
+        await peer.say(**event_message, number=2)
         await peer.say(**chunk(10, 5))
         peer.websocket.transport.abort()
 
@@ -147,8 +117,8 @@ def test_it_goes_on_from_the_newest_checkpoint(
         assert peer.start["resume"] == "at 1600"
         assert peer.start["reported_frames"] == 15
         assert b"".join(await until_end(peer)) == DATA[3200:]
-        await peer.say(**EVENT, number=2)
-        await peer.say(**EVENT, number=3)
+        await peer.say(**event_message, number=2)
+        await peer.say(**event_message, number=3)
         await peer.finish()
 
     messages = run(play(first, second), [DATA[:5000], DATA[5000:]], reconnect=QUICK)
@@ -466,13 +436,13 @@ def test_the_first_address_that_answers_is_taken(
     assert isinstance(summary, Summary)
 
 
-def test_policies_and_addresses_that_cannot_be() -> None:
+def test_policies_and_addresses_that_cannot_be(run: Run) -> None:
     with pytest.raises(InvalidArgument, match="attempts is 0, expected more than 0"):
         Reconnect(attempts=0)
     with pytest.raises(InvalidArgument, match="within_s is -1, expected at least 0"):
         Reconnect(within_s=-1)
     with pytest.raises(InvalidArgument, match="no address, expected at least one"):
-        run_blocking([], [b""])
+        run([], [b""])
 
 
 def test_attempts_wait_longer_and_longer_up_to_a_limit() -> None:

@@ -27,38 +27,7 @@ from surnn_client import (
     connect_async,
 )
 
-EVENT = {
-    "type": "event",
-    "seq": 1,
-    "label": "speech",
-    "kind": "start",
-    "time": 0.5,
-    "score": 0.75,
-    "sample": 8000,
-    "open_rate": [0.25, 0.125],
-    "latency_ms": 2.5,
-}
-
-
-def run_blocking(url: str, chunks: list[bytes], **options: Any) -> list[Message]:
-    with connect(url, **options) as stream:
-        return list(stream.run(chunks))
-
-
-def run_asyncio(url: str, chunks: list[bytes], **options: Any) -> list[Message]:
-    async def main() -> list[Message]:
-        async with connect_async(url, **options) as stream:
-            return [message async for message in stream.run(chunks)]
-
-    return asyncio.run(main())
-
-
 Run = Callable[..., list[Message]]
-
-
-@pytest.fixture(params=[run_blocking, run_asyncio])
-def run(request: pytest.FixtureRequest) -> Run:
-    return request.param  # type: ignore[no-any-return]
 
 
 async def until_end(peer: Any) -> bytes:
@@ -69,7 +38,9 @@ async def until_end(peer: Any) -> bytes:
     return data
 
 
-def test_a_stream_from_start_to_summary(scripted: Any, run: Run) -> None:
+def test_a_stream_from_start_to_summary(
+    event_message: dict[str, Any], scripted: Any, run: Run
+) -> None:
     async def script(peer: Any) -> None:
         await peer.open()
         assert peer.start == {
@@ -81,7 +52,7 @@ def test_a_stream_from_start_to_summary(scripted: Any, run: Run) -> None:
             "checkpoint_interval_s": 5.0,
         }
         assert await until_end(peer) == b"abcd"
-        await peer.say(**EVENT)
+        await peer.say(**event_message)
         await peer.finish()
 
     options = {"encoding": "pcm_s16le", "sample_rate": 8000, "report": "events"}
@@ -92,22 +63,24 @@ def test_a_stream_from_start_to_summary(scripted: Any, run: Run) -> None:
     assert summary.sparsity.skipped == 1040
 
 
-def test_messages_of_a_newer_server_are_passed_over(scripted: Any, run: Run) -> None:
+def test_messages_of_a_newer_server_are_passed_over(
+    event_message: dict[str, Any], scripted: Any, run: Run
+) -> None:
     async def script(peer: Any) -> None:
         await peer.open()
         await until_end(peer)
         await peer.say(type="news", seq=1)
-        await peer.say(**EVENT, speaker="A")
+        await peer.say(**event_message, speaker="A")
         await peer.finish()
 
     assert [type(m) for m in run(scripted(script), [b"ab"])] == [EventMessage, Summary]
 
 
 def test_a_server_that_answers_before_it_reads_on_does_not_block_the_client(
-    scripted: Any, run: Run
+    event_message: dict[str, Any], scripted: Any, run: Run
 ) -> None:
     # More than every buffer on the way holds, in both directions, before the client reads.
-    answer = EVENT | {"label": "x" * 500_000}
+    answer = event_message | {"label": "x" * 500_000}
 
     async def script(peer: Any) -> None:
         await peer.open(max_buffered_seconds=10_000.0)
@@ -319,11 +292,13 @@ def test_a_source_that_fails_ends_the_run_with_its_own_error(scripted: Any) -> N
         list(stream.run(broken()))
 
 
-def test_leaving_a_run_early_still_allows_a_clean_end(scripted: Any) -> None:
+def test_leaving_a_run_early_still_allows_a_clean_end(
+    event_message: dict[str, Any], scripted: Any
+) -> None:
     async def script(peer: Any) -> None:
         await peer.open()
         await peer.hear()
-        await peer.say(**EVENT)
+        await peer.say(**event_message)
         while await peer.hear() != {"type": "end"}:
             pass
         await peer.finish()

@@ -26,6 +26,10 @@ Chunk = Annotated[int, typer.Option("--chunk-ms", help="Audio in one message.", 
 Pinned = Annotated[
     bool, typer.Option("--pinned/--free", help="Server on one core, load on another.")
 ]
+Bound = Annotated[float, typer.Option("--p99-ms", help="Bound on latency.", min=1)]
+Confirming = Annotated[float, typer.Option(help="Length of the confirming run.", min=1)]
+FirstTry = Annotated[int, typer.Option(help="Streams to try first.", min=1)]
+MostStreams = Annotated[int, typer.Option(help="Most streams to try.", min=1)]
 Audio = Annotated[
     Path | None, typer.Option("--audio", help="Recording to play. [default: bursts of noise]")
 ]
@@ -108,11 +112,11 @@ def server(
 @bench.command("capacity")
 def capacity(
     model: ModelName = "vad",
-    p99_ms: Annotated[float, typer.Option("--p99-ms", help="Bound on latency.", min=1)] = 50.0,
-    seconds: Annotated[float, typer.Option(help="Length of the confirming run.", min=1)] = 60.0,
+    p99_ms: Bound = 50.0,
+    seconds: Confirming = 60.0,
     chunk_ms: Chunk = 100,
-    start: Annotated[int, typer.Option(help="Streams to try first.", min=1)] = 800,
-    limit: Annotated[int, typer.Option(help="Most streams to try.", min=1)] = 8000,
+    start: FirstTry = 800,
+    limit: MostStreams = 8000,
     pinned: Pinned = True,
     json: Json = False,
     output: Output = None,
@@ -136,11 +140,11 @@ def capacity(
 def processes(
     model: ModelName = "vad",
     workers: Annotated[int, typer.Option(help="Processes to compare one with.", min=2)] = 2,
-    p99_ms: Annotated[float, typer.Option("--p99-ms", help="Bound on latency.", min=1)] = 50.0,
-    seconds: Annotated[float, typer.Option(help="Length of the confirming run.", min=1)] = 20.0,
+    p99_ms: Bound = 50.0,
+    seconds: Confirming = 20.0,
     chunk_ms: Chunk = 100,
-    start: Annotated[int, typer.Option(help="Streams to try first.", min=1)] = 800,
-    limit: Annotated[int, typer.Option(help="Most streams to try.", min=1)] = 8000,
+    start: FirstTry = 800,
+    limit: MostStreams = 8000,
     json: Json = False,
     output: Output = None,
 ) -> None:
