@@ -83,20 +83,22 @@ class KeywordsValidation:
         }
 
     def report(self, network: Network, *, final: bool = False) -> Report:
-        """The score is the accuracy at the threshold that gives few enough false alarms.
+        """The score is the mean accuracy at thresholds that give few enough false alarms.
 
-        How long a word must hold, or over what time it is averaged, is chosen with it. In the end
-        the rule is used once on what neither training nor choosing saw.
+        A few rates of them count, the allowed one first: at that one alone, a single false event
+        more or less would choose among networks. How long a word must hold, or over what time it
+        is averaged, is chosen with it. In the end the rule is used once on what neither training
+        nor choosing saw.
         """
         part = self.parts["valid"]
         heard = self._run(network, part)
-        rule = self._chosen(part, heard)
+        score, rule = self._chosen(part, heard)
         figures = self._figures(part, heard, rule)
         main = figures["main"]
         assert isinstance(main, dict)
         accuracy, rate = float(main["accuracy"]), float(main["open_rate"])
         report = Report(
-            score=accuracy - max(0.0, rate - 0.3),
+            score=score - max(0.0, rate - 0.3),
             summary=f"accuracy {accuracy:.4f} at {rule.threshold:.2f}, "
             f"{main['false_per_hour']:.1f} false an hour, open {rate:.3f}",
             figures=figures,
@@ -112,9 +114,9 @@ class KeywordsValidation:
             report.example = self._example(network, part)
         return report
 
-    def _chosen(self, part: _Part, heard: _Heard) -> _Rule:
-        """The rule with the best mean accuracy at some rates of false events, and its threshold
-        at the allowed one."""
+    def _chosen(self, part: _Part, heard: _Heard) -> tuple[float, _Rule]:
+        """The best mean accuracy at some rates of false events, and its rule with the threshold
+        of the allowed one."""
         rules = [_Rule(max(1, round(s * self.spec.frame_rate))) for s in _HOLDS]
         rules += [_Rule(1, s) for s in _SMOOTHS]
         hours = sum(len(p) for p in heard.empty) / self.spec.frame_rate / 3600.0
@@ -133,7 +135,7 @@ class KeywordsValidation:
             if best is None or accuracy > best[0]:
                 best = accuracy, replace(rule, threshold=found[0][1])
         assert best is not None
-        return best[1]
+        return best
 
     def _figures(self, part: _Part, heard: _Heard, rule: _Rule) -> dict[str, object]:
         spec, threshold = self.spec, rule.threshold
