@@ -66,9 +66,7 @@ def test_whole_tables_and_masks_are_exact(content: bytes) -> None:
             assert mask.any()
 
 
-def test_answers_and_switches_hardly_change(
-    content: bytes, recording: np.ndarray
-) -> None:
+def test_answers_and_switches_hardly_change(content: bytes, recording: np.ndarray) -> None:
     answers = []
     for graph in (content, shrink(content).content):
         with surnn.Model(OnnxRuntime(graph)).stream() as stream:
