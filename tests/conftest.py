@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -57,3 +59,41 @@ def stack_spec() -> Callable[..., ModelSpec]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def certify() -> Callable[..., tuple[Path, Path]]:
+    """Writes a certificate for this machine and its key into a folder; their paths."""
+    # Most tests need none of it.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    def write(folder: Path, password: bytes | None = None) -> tuple[Path, Path]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "surnn test")])
+        now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+        own = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        made = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(1)
+            .not_valid_before(now - day)
+            .not_valid_after(now + day)
+            .add_extension(own, critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        locked = (
+            serialization.BestAvailableEncryption(password)
+            if password
+            else serialization.NoEncryption()
+        )
+        pem, files = serialization.Encoding.PEM, (folder / "cert.pem", folder / "key.pem")
+        files[0].write_bytes(made.public_bytes(pem))
+        files[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, locked))
+        return files
+
+    return write

@@ -145,14 +145,14 @@ def _aims(own: Figures) -> str:
 
 def _hourly(one: Figures, *, alone: bool) -> float:
     """False events an hour: in noise and music without speech, or in all that holds speech."""
-    empty = [one["by"]["alone"][kind] for kind in one["by"]["alone"]]
+    empty = one["by"]["alone"]
     if alone:
-        chosen = [one["by"]["alone"][kind] for kind in ("noise", "music")]
+        chosen = [empty[kind] for kind in ("noise", "music")]
         false = sum(c["events"]["false"] for c in chosen)
         seconds = sum(c["seconds"] for c in chosen)
     else:
-        false = one["all"]["events"]["false"] - sum(c["events"]["false"] for c in empty)
-        seconds = one["all"]["seconds"] - sum(c["seconds"] for c in empty)
+        false = one["all"]["events"]["false"] - sum(c["events"]["false"] for c in empty.values())
+        seconds = one["all"]["seconds"] - sum(c["seconds"] for c in empty.values())
     return float(3600.0 * false / seconds)
 
 

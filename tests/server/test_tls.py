@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from surnn.errors import InvalidConfig
 from surnn_client import Client, ConnectionFailed, connect
@@ -27,36 +22,8 @@ async def _closed(call, server, trusted):
         return (await client.hear_all()).code
 
 
-def _certificate(folder):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "surnn test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(b"open sesame"),
-        )
-    )
-
-
-def test_streams_and_requests_go_over_tls(run_server, tmp_path, call, monkeypatch):
-    _certificate(tmp_path)
+def test_streams_and_requests_go_over_tls(certify, run_server, tmp_path, call, monkeypatch):
+    certify(tmp_path, b"open sesame")
     with run_server(
         ssl_certfile=str(tmp_path / "cert.pem"),
         ssl_keyfile=str(tmp_path / "key.pem"),
@@ -78,8 +45,8 @@ def test_streams_and_requests_go_over_tls(run_server, tmp_path, call, monkeypatc
             assert len(client.models()) == 2
 
 
-def test_certificates_that_cannot_be_used_are_named(tmp_path):
-    _certificate(tmp_path)
+def test_certificates_that_cannot_be_used_are_named(certify, tmp_path):
+    certify(tmp_path, b"open sesame")
     app = create_app(Settings(), {})
     cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
     with pytest.raises(InvalidConfig, match=r"^certificate 'none\.pem'.* \(No such file"):

@@ -118,3 +118,7 @@ def test_other_files_are_named(tmp_path: Path) -> None:
         list(wad_sounds(path))
     with pytest.raises(InvalidInput, match="expected a sound archive"):
         list(cat_sounds(path))
+    with pytest.raises(InvalidInput, match=r"x\.wad: no zip archive, expected the public\.zip"):
+        list(zip_sounds(path))
+    with pytest.raises(InvalidInput, match="holds no folder Animal, expected Scratch's Media"):
+        list(media_sounds(tmp_path))

@@ -19,7 +19,7 @@ from surnn.train.config import Config, read_config
 from surnn.train.config_data import DataSet, WordsConfig
 from surnn.train.held_out import word_recordings, write
 from surnn.train.keywords import KeywordsTask, word_targets
-from surnn.train.keywords_valid import _Rule
+from surnn.train.keywords_valid import _Heard, _Rule
 from surnn.train.recordings import read_set
 from surnn.train.word_mix import Planted
 from surnn.types import EventKind, Float32
@@ -265,6 +265,23 @@ def test_alarms_are_counted_once_each(config: Path, material: Path) -> None:
     kept = 0.9 * (1 - np.exp(-1.0)) * np.exp(-0.2)
     assert mean == (1, pytest.approx(0.8 + (kept - 0.8) * np.exp(-0.8)))
     assert len(validation._alarms([probs], _Rule(1, smooth=0.1))) == 3
+
+
+def test_one_false_event_does_not_choose_among_networks(config: Path, material: Path) -> None:
+    validation = KeywordsTask(read_config(config), material).validation
+    part = validation.parts["valid"]
+    heard = [np.zeros((50, 3), np.float32) for _ in part.words]
+    for probs, label in zip(heard, part.truth, strict=True):
+        probs[:, label] = 0.5
+    # So long that four times the allowed rate, and no less, is one false event: that of 0.8.
+    rate = validation.config.false_per_hour
+    empty = np.zeros((round(0.3 / rate * 3600 * validation.spec.frame_rate), 3), np.float32)
+    empty[100:150, 1] = 0.8
+    score, rule = validation._chosen(part, _Heard(heard, [empty], [], []))
+    nothing = float((part.truth == 0).mean())
+    assert 0 < nothing < 1
+    assert score == pytest.approx((nothing + nothing + 1.0) / 3.0)
+    assert rule.threshold > 0.5, "but the rule keeps to what is allowed"
 
 
 def test_a_run_leaves_a_model_with_point_events(

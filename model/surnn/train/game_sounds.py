@@ -120,7 +120,9 @@ def cat_sounds(path: Path) -> Iterator[Sound]:
 
 
 def zip_sounds(path: Path) -> Iterator[Sound]:
-    """The sounds of 0 A.D. (`public.zip`)."""
+    """The sounds of 0 A.D. (`public.zip`). Raises `InvalidInput`."""
+    if not zipfile.is_zipfile(path):
+        raise InvalidInput(f"{path}: no zip archive, expected the public.zip of 0 A.D.")
     with zipfile.ZipFile(path) as archive:
         for name in sorted(n for n in archive.namelist() if n.endswith(".ogg")):
             _, kind, group = next((g for g in _ZIP_GROUPS if name.startswith(g[0])), ("", "", ""))
@@ -131,7 +133,9 @@ def zip_sounds(path: Path) -> Iterator[Sound]:
 
 
 def media_sounds(folder: Path) -> Iterator[Sound]:
-    """The sounds that Scratch 1.4 comes with (`Media/Sounds`)."""
+    """The sounds that Scratch 1.4 comes with (`Media/Sounds`). Raises `InvalidInput`."""
+    if not (folder / "Animal").is_dir():
+        raise InvalidInput(f"{folder}: holds no folder Animal, expected Scratch's Media/Sounds")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         group = next((g for start, g in _MEDIA_GROUPS if name.startswith(start)), "")

@@ -151,7 +151,8 @@ class Supervisor:
                     continue
                 if tries[number] == _TRIES:
                     raise InvalidConfig(
-                        f"worker {number}: it ended at its start {_TRIES} times, see the log"
+                        f"worker {number}: it ended at its start {_TRIES} times, expected it to "
+                        "serve: see the log"
                     )
                 tries[number] += 1
                 process = self._members.pop(number)
